@@ -1,0 +1,39 @@
+import { setGlobalProxyFromEnv } from "node:http";
+import { systemClock } from "../clock.ts";
+import { parseConfig, serveSettings } from "../config.ts";
+import { createLogger } from "../logger.ts";
+import { run } from "../run.ts";
+import { formatHelp } from "../settings.ts";
+
+/** What `serve --help` prints. */
+export const serveHelp = () =>
+  formatHelp(
+    "Usage: idtoken-authz serve [flags]\n\n" +
+      "Answers Envoy's ext_authz checks over HTTP with a Google-signed ID token.\n" +
+      "A flag beats its environment variable, which beats the default.",
+    serveSettings,
+  );
+
+/**
+ * Serves until SIGTERM or SIGINT, then drains. Resolves with the exit code: 0 after a drain, 1
+ * when a second signal cut it short. Throws a UsageError or StartError when it cannot start.
+ */
+export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessEnv) {
+  const config = parseConfig(argv, env);
+  // Mints go through the proxy that HTTPS_PROXY and NO_PROXY name, as other programs' requests do.
+  setGlobalProxyFromEnv();
+  const signals = listenForSignals();
+  const log = createLogger(config.logLevel);
+  const server = await run(config, systemClock, log);
+  await signals.first;
+  return Promise.race([server.close().then(() => 0), signals.second.then(() => 1)]);
+}
+
+function listenForSignals(): { readonly first: Promise<void>; readonly second: Promise<void> } {
+  const first = Promise.withResolvers<void>();
+  const second = Promise.withResolvers<void>();
+  let count = 0;
+  const onSignal = () => (++count === 1 ? first : second).resolve();
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  return { first: first.promise, second: second.promise };
+}

@@ -1,0 +1,54 @@
+import manifest from "../package.json" with { type: "json" };
+import { StartError, UsageError } from "./errors.ts";
+
+const HELP = `Usage: idtoken-authz [serve] [flags]
+       idtoken-authz envoy NAME [flags]
+       idtoken-authz certs DIR
+
+  serve   answers Envoy's ext_authz checks with Google-signed ID tokens (the default)
+  envoy   prints one finished Envoy config
+  certs   makes a development CA and the tunnel's two certificates
+
+--help after a command tells its flags. --version prints the version.
+`;
+
+const io = { stdout: (text: string) => void process.stdout.write(text) };
+
+process.exit(await main(process.argv.slice(2), process.env));
+
+/** Runs one command. Resolves with the exit code: 0 done, 1 could not do it, 2 wrong usage. */
+async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const [first = "serve", ...others] = argv;
+  const [command, rest] = first.startsWith("-") ? ["serve", argv] : [first, others];
+  try {
+    if (rest.includes("--version")) {
+      io.stdout(`${manifest.version}\n`);
+      return 0;
+    }
+    if (argv.length === 1 && rest.includes("--help")) {
+      io.stdout(HELP);
+      return 0;
+    }
+    return await runCommand(command, rest, env);
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+/** Each command is loaded when it is asked for: `serve` starts without the others' libraries. */
+async function runCommand(
+  command: string,
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  switch (command) {
+    case "serve": {
+      const { serveCommand } = await import("./commands/serve.ts");
+      return serveCommand(argv, env);
+    }
+    default:
+      throw new UsageError([`${command}: unknown command; --help lists the known ones`]);
+  }
+}

@@ -1,0 +1,124 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { MintCode, RefusalCode } from "./errors.ts";
+import type { MintEvents } from "./kept-token.ts";
+
+export type CheckOutcome = "ok" | RefusalCode | MintCode;
+
+/** Shown from the start at 0, so that a rate over them is never missing. */
+const CHECK_OUTCOMES: readonly CheckOutcome[] = [
+  "ok",
+  "audience_missing",
+  "audience_not_allowed",
+  "mint_rejected",
+  "mint_unavailable",
+  "mint_timeout",
+  "mint_invalid_answer",
+];
+const CHECK_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5];
+const MINT_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export interface Metrics extends MintEvents {
+  readonly checked: (outcome: CheckOutcome, durationMs: number) => void;
+  /** The Prometheus text of everything. */
+  readonly render: () => Promise<string>;
+  readonly contentType: string;
+}
+
+/** What the metrics say of the server around them. */
+export interface MetricsOptions {
+  /** Only these are named in a label: their number is bounded. */
+  readonly configured: readonly string[];
+  readonly cachedAudiences: () => number;
+  readonly credential: Readonly<Record<"type" | "principal" | "keyId", string>>;
+}
+
+/** Creates the server's metrics, in a registry of their own beside the process's. */
+export function createMetrics(options: MetricsOptions): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const checks = createCheckMetrics(registry);
+  const mints = createMintMetrics(registry, options.configured);
+  createStateMetrics(registry, options);
+  return {
+    ...checks,
+    ...mints,
+    render: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
+  const total = new Counter({
+    name: "idtoken_authz_checks_total",
+    help: "Checks answered, by outcome.",
+    labelNames: ["outcome"],
+    registers: [registry],
+  });
+  const seconds = new Histogram({
+    name: "idtoken_authz_check_duration_seconds",
+    help: "Time to answer a check.",
+    buckets: CHECK_BUCKETS,
+    registers: [registry],
+  });
+  // Looked up once: hashing labels would cost more than the rest of a check's bookkeeping.
+  const byOutcome = new Map(CHECK_OUTCOMES.map((outcome) => [outcome, total.labels({ outcome })]));
+  for (const counter of byOutcome.values()) counter.inc(0);
+  return {
+    checked: (outcome, durationMs) => {
+      byOutcome.get(outcome)?.inc();
+      seconds.observe(durationMs / 1000);
+    },
+  };
+}
+
+function createMintMetrics(registry: Registry, configured: readonly string[]): MintEvents {
+  const total = new Counter({
+    name: "idtoken_authz_mints_total",
+    help: "Exchanges for an ID token, by outcome and reason.",
+    labelNames: ["outcome", "reason"],
+    registers: [registry],
+  });
+  const seconds = new Histogram({
+    name: "idtoken_authz_mint_duration_seconds",
+    help: "Time of an exchange for an ID token, waiting for its turn included.",
+    buckets: MINT_BUCKETS,
+    registers: [registry],
+  });
+  const expiry = new Gauge({
+    name: "idtoken_authz_token_expiry_timestamp_seconds",
+    help: "When the newest token of each configured audience expires; 0 before the first.",
+    labelNames: ["audience"],
+    registers: [registry],
+  });
+  for (const audience of configured) expiry.set({ audience }, 0);
+  return {
+    minted: ({ token, reason, durationMs }) => {
+      total.inc({ outcome: "ok", reason });
+      seconds.observe(durationMs / 1000);
+      if (configured.includes(token.audience)) {
+        expiry.set({ audience: token.audience }, token.expiresAtSeconds);
+      }
+    },
+    mintFailed: ({ error, reason, durationMs }) => {
+      total.inc({ outcome: error.code, reason });
+      seconds.observe(durationMs / 1000);
+    },
+  };
+}
+
+function createStateMetrics(registry: Registry, options: MetricsOptions): void {
+  const cached: Gauge = new Gauge({
+    name: "idtoken_authz_cached_audiences",
+    help: "Audiences in the cache.",
+    registers: [registry],
+    collect: () => cached.set(options.cachedAudiences()),
+  });
+  const { type, principal, keyId } = options.credential;
+  const credential = new Gauge({
+    name: "idtoken_authz_credential_info",
+    help: "The credential in use; always 1.",
+    labelNames: ["type", "principal", "key_id"],
+    registers: [registry],
+  });
+  credential.set({ type, principal, key_id: keyId }, 1);
+}

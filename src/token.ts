@@ -1,0 +1,88 @@
+import { elapsedMs, type Instant } from "./clock.ts";
+
+/** An ID token as the token endpoint gave it, verified for the audience that was asked. */
+export interface IdToken {
+  readonly audience: string;
+  /** The whole header value: `Bearer` and the token. */
+  readonly header: string;
+  /** The `exp` claim, in seconds since the epoch. */
+  readonly expiresAtSeconds: number;
+  /** When the exchange began: life is counted from here, on both clocks. */
+  readonly obtainedAt: Instant;
+  /** How long it lives from `obtainedAt`. */
+  readonly lifeMs: number;
+}
+
+export type Freshness = "fresh" | "due" | "expired";
+
+/** Why an answer is no ID token for the audience. The message holds no part of the answer. */
+export class InvalidIdToken extends Error {
+  override readonly name = "InvalidIdToken";
+}
+
+/** Three non-empty base64url parts (RFC 7515, section 3.1): this also keeps control characters out. */
+const COMPACT_JWS = /^[\w-]+\.([\w-]+)\.[\w-]+$/;
+/** No ID token lives longer (Google's live one hour): an `exp` beyond it is not believed. */
+const MAX_LIFE_MS = 24 * 3600_000;
+/** `Date` and `exp` count whole seconds: a token may end up to this much before they say so. */
+const RESOLUTION_MS = 1000;
+
+/**
+ * Verifies the token endpoint's `id_token` and counts its life from `obtainedAt`.
+ * `issuerNowMs` is the issuer's own clock (its `Date` header), so that a wrong local clock
+ * neither shortens nor stretches the life. Throws InvalidIdToken.
+ */
+export function parseIdToken(
+  idToken: unknown,
+  audience: string,
+  obtainedAt: Instant,
+  issuerNowMs: number,
+): IdToken {
+  if (typeof idToken !== "string") throw new InvalidIdToken("it has no id_token text");
+  const payload = COMPACT_JWS.exec(idToken)?.[1];
+  if (payload === undefined) throw new InvalidIdToken("its id_token is not three base64url parts");
+  const claims = parseClaims(payload);
+  if (claims["aud"] !== audience) {
+    throw new InvalidIdToken("its id_token is for another audience");
+  }
+  const { exp } = claims;
+  if (typeof exp !== "number" || !Number.isFinite(exp)) {
+    throw new InvalidIdToken("its id_token has no numeric exp");
+  }
+  const lifeMs = exp * 1000 - issuerNowMs - RESOLUTION_MS;
+  if (lifeMs <= 0) throw new InvalidIdToken("its id_token has expired");
+  return {
+    audience,
+    header: `Bearer ${idToken}`,
+    expiresAtSeconds: exp,
+    obtainedAt,
+    lifeMs: Math.min(lifeMs, MAX_LIFE_MS),
+  };
+}
+
+function parseClaims(payload: string): Readonly<Record<string, unknown>> {
+  let claims: unknown;
+  try {
+    claims = JSON.parse(Buffer.from(payload, "base64url").toString("utf8"));
+  } catch {
+    // The parser's own message would quote the token.
+  }
+  if (typeof claims !== "object" || claims === null) {
+    throw new InvalidIdToken("its id_token has no JSON claims");
+  }
+  return claims as Record<string, unknown>;
+}
+
+/**
+ * What a token is worth at `now`; `refreshAt` is the share of its life after which it is due.
+ * The instant of expiry already counts as expired.
+ */
+export function freshness(
+  { obtainedAt, lifeMs }: Pick<IdToken, "obtainedAt" | "lifeMs">,
+  now: Instant,
+  refreshAt: number,
+): Freshness {
+  const ageMs = elapsedMs(obtainedAt, now);
+  if (ageMs >= lifeMs) return "expired";
+  return ageMs >= lifeMs * refreshAt ? "due" : "fresh";
+}

@@ -1,0 +1,54 @@
+import type { Clock, Instant } from "../../src/clock.ts";
+
+export interface FakeClock extends Clock {
+  /** Moves both clocks on, and fires what falls due on the way, in order. */
+  readonly advance: (ms: number) => void;
+  /** Moves the wall clock alone, as setting it does, or a machine that slept. */
+  readonly shiftWall: (ms: number) => void;
+  /** When the armed timers fire, in milliseconds from now, soonest first. */
+  readonly armed: () => readonly number[];
+  /** What `random` answers from now on; 0.5 at first, which means no jitter. */
+  readonly setRandom: (share: number) => void;
+}
+
+/** A clock that stands still until a test moves it. */
+export function createFakeClock(startWallMs = Date.UTC(2026, 0, 1)): FakeClock {
+  let monotonicMs = 1000;
+  let wallMs = startWallMs;
+  let share = 0.5;
+  const timers = new Set<{ readonly atMs: number; readonly task: () => void }>();
+  const inOrder = () => [...timers].sort((a, b) => a.atMs - b.atMs);
+
+  function advance(ms: number): void {
+    const untilMs = monotonicMs + ms;
+    for (;;) {
+      const next = inOrder().find(({ atMs }) => atMs <= untilMs);
+      if (next === undefined) break;
+      timers.delete(next);
+      const stepMs = Math.max(0, next.atMs - monotonicMs);
+      monotonicMs += stepMs;
+      wallMs += stepMs;
+      next.task();
+    }
+    wallMs += untilMs - monotonicMs;
+    monotonicMs = untilMs;
+  }
+
+  return {
+    now: (): Instant => ({ wallMs, monotonicMs }),
+    schedule: (delayMs, task) => {
+      const timer = { atMs: monotonicMs + delayMs, task };
+      timers.add(timer);
+      return () => void timers.delete(timer);
+    },
+    random: () => share,
+    advance,
+    shiftWall: (ms) => {
+      wallMs += ms;
+    },
+    armed: () => inOrder().map(({ atMs }) => atMs - monotonicMs),
+    setRandom: (next) => {
+      share = next;
+    },
+  };
+}

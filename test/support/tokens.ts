@@ -1,0 +1,19 @@
+import type { IdToken } from "../../src/token.ts";
+import type { Instant } from "../../src/clock.ts";
+
+/** The compact form of a token with these claims; its signature is worth nothing. */
+export function compactToken(claims: unknown): string {
+  const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  return `${part({ alg: "RS256", kid: "k" })}.${part(claims)}.c2lnbmF0dXJl`;
+}
+
+/** A token as the token source caches it. */
+export function idToken(audience: string, obtainedAt: Instant, lifeMs = 3600_000): IdToken {
+  return {
+    audience,
+    header: `Bearer ${audience}@${obtainedAt.monotonicMs}`,
+    expiresAtSeconds: Math.floor((obtainedAt.wallMs + lifeMs) / 1000),
+    obtainedAt,
+    lifeMs,
+  };
+}

@@ -1,0 +1,323 @@
+import { describe, expect, it } from "vitest";
+import { MintError } from "../../src/errors.ts";
+import { createTokenSource, type TokenSourceOptions } from "../../src/token-source.ts";
+import type { IdToken } from "../../src/token.ts";
+import { createFakeClock } from "../support/fake-clock.ts";
+import { idToken } from "../support/tokens.ts";
+
+const HOUR_MS = 3600_000;
+const A = "https://a.run.app";
+const B = "https://b.run.app";
+const unavailable = new MintError("mint_unavailable", "the token endpoint answered 503");
+const rejected = new MintError("mint_rejected", "invalid_grant");
+
+/** A token source over mints that the test settles one by one. */
+function setUp(options: Partial<TokenSourceOptions> = {}) {
+  const clock = createFakeClock();
+  const mints: {
+    readonly audience: string;
+    readonly signal: AbortSignal;
+    readonly succeed: (lifeMs?: number) => Promise<IdToken>;
+    readonly fail: (error: unknown) => Promise<void>;
+  }[] = [];
+  const told: string[] = [];
+  const source = createTokenSource({
+    mint: (audience, signal) => {
+      const { promise, resolve, reject } = Promise.withResolvers<IdToken>();
+      const obtainedAt = clock.now();
+      mints.push({
+        audience,
+        signal,
+        succeed: async (lifeMs) => {
+          resolve(idToken(audience, obtainedAt, lifeMs));
+          const token = await promise;
+          await settle();
+          return token;
+        },
+        fail: async (error) => {
+          reject(error);
+          await settle();
+        },
+      });
+      return promise;
+    },
+    configured: [A],
+    maxAudiences: 3,
+    refreshAt: 0.75,
+    mintTimeoutMs: 5000,
+    clock,
+    events: {
+      minted: ({ reason }) => told.push(`minted ${reason}`),
+      mintFailed: ({ reason, error }) => told.push(`${error.code} ${reason}`),
+    },
+    ...options,
+  });
+  const last = () => {
+    const mint = mints.at(-1);
+    if (mint === undefined) throw new Error("no mint was asked for");
+    return mint;
+  };
+  return { clock, mints, told, source, last };
+}
+
+/** Lets everything that promises have made ready run. */
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe("a cold audience", () => {
+  it("is minted once for 200 concurrent checks", async () => {
+    const { source, mints, last } = setUp();
+    const checks = Array.from({ length: 200 }, () => source.token(A));
+    await settle();
+    const token = await last().succeed();
+    expect(new Set(await Promise.all(checks.map(async (check) => check)))).toEqual(
+      new Set([token]),
+    );
+    expect(mints).toHaveLength(1);
+    expect(source.token(A)).toBe(token);
+  });
+
+  it("fails all that wait alike, then answers from memory until the pause is over", async () => {
+    const { source, mints, last, clock } = setUp();
+    const first = Promise.allSettled([source.token(B), source.token(B)]);
+    await settle();
+    await last().fail(rejected);
+    expect(await first).toEqual([
+      { status: "rejected", reason: rejected },
+      { status: "rejected", reason: rejected },
+    ]);
+    clock.advance(999);
+    await expect(source.token(B)).rejects.toBe(rejected);
+    expect(mints).toHaveLength(1);
+    clock.advance(1);
+    void Promise.resolve(source.token(B)).catch(() => {});
+    await settle();
+    expect(mints).toHaveLength(2);
+  });
+
+  it("pauses longer after each refusal, so that a broken credential makes few exchanges", async () => {
+    const { source, mints, clock, last } = setUp({ configured: [] });
+    for (let ms = 0; ms < 60_000; ms += 100) {
+      const answer = Promise.resolve(source.token(B)).catch(() => {});
+      await settle();
+      if (mints.length > 0) await last().fail(rejected);
+      await answer;
+      clock.advance(100);
+    }
+    expect(mints.length).toBeGreaterThanOrEqual(4);
+    expect(mints.length).toBeLessThanOrEqual(6);
+  });
+
+  it("answers every waiting check within the mint timeout, and aborts the exchange", async () => {
+    const { source, clock, last } = setUp();
+    const waiting = Promise.resolve(source.token(A));
+    await settle();
+    clock.advance(4000);
+    const late = Promise.resolve(source.token(A));
+    const both = Promise.allSettled([waiting, late]);
+    clock.advance(1000);
+    for (const outcome of await both) {
+      expect(outcome).toMatchObject({ status: "rejected", reason: { code: "mint_timeout" } });
+    }
+    expect(last().signal.aborted).toBe(true);
+  });
+
+  it("turns an error that is no MintError into one", async () => {
+    const { source, last } = setUp();
+    const waiting = source.token(A);
+    await settle();
+    await last().fail(new TypeError("boom"));
+    await expect(waiting).rejects.toMatchObject({ code: "mint_unavailable" });
+  });
+});
+
+describe("a due token", () => {
+  it("is served while one renewal runs in the background, however many callers", async () => {
+    const { source, clock, mints, last, told } = setUp();
+    source.start();
+    await settle();
+    const first = await last().succeed();
+    clock.advance(HOUR_MS * 0.75);
+    await settle();
+    for (let i = 0; i < 50; i++) expect(source.token(A)).toBe(first);
+    expect(mints).toHaveLength(2);
+    const second = await last().succeed();
+    expect(source.token(A)).toBe(second);
+    expect(told).toEqual(["minted cold", "minted renewal"]);
+  });
+
+  it.each([
+    [0, 0.675],
+    [0.999_999, 0.825],
+  ])(
+    "is renewed by a timer at refresh-at, give or take 10 %% (random %f)",
+    async (random, share) => {
+      const { source, clock, last } = setUp();
+      clock.setRandom(random);
+      source.start();
+      await settle();
+      await last().succeed();
+      expect(clock.armed().at(-1)).toBeCloseTo(HOUR_MS * share, -2);
+    },
+  );
+
+  it("stays in use while renewals fail, which are retried with growing pauses", async () => {
+    const { source, clock, mints, last } = setUp();
+    source.start();
+    await settle();
+    const first = await last().succeed();
+    clock.advance(HOUR_MS * 0.75);
+    const pauses: number[] = [];
+    for (let failures = 0; failures < 8; failures++) {
+      await settle();
+      await last().fail(unavailable);
+      expect(source.token(A)).toBe(first);
+      const [pauseMs = Number.NaN] = clock.armed();
+      pauses.push(pauseMs);
+      clock.advance(pauseMs);
+    }
+    expect(pauses).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+    await settle();
+    expect(mints).toHaveLength(10);
+    const renewed = await last().succeed();
+    expect(source.token(A)).toBe(renewed);
+  });
+
+  it("is no longer served from the instant of its expiry", async () => {
+    const { source, clock, mints, last } = setUp();
+    source.start();
+    await settle();
+    const first = await last().succeed();
+    clock.advance(HOUR_MS * 0.75);
+    await settle();
+    clock.advance(HOUR_MS * 0.25 - 1);
+    expect(source.token(A)).toBe(first);
+    clock.advance(1);
+    expect(source.token(A)).toBeInstanceOf(Promise);
+    expect(source.readiness()).toMatchObject([{ audience: A, token: undefined }]);
+    expect(mints.length).toBeGreaterThan(1);
+    source.close();
+  });
+});
+
+describe("clocks that lie", () => {
+  it.each([
+    ["the machine slept for two hours", 2 * HOUR_MS, 0],
+    ["the clock was set back two hours, and the life went by", -2 * HOUR_MS, HOUR_MS],
+  ])("never bring an expired token back: %s", async (_what, shiftMs, passMs) => {
+    const { source, clock, last, mints } = setUp({ configured: [] });
+    const waiting = source.token(B);
+    await settle();
+    const first = await last().succeed();
+    await waiting;
+    clock.shiftWall(shiftMs);
+    clock.advance(passMs);
+    const next = source.token(B);
+    expect(next).not.toBe(first);
+    expect(next).toBeInstanceOf(Promise);
+    await settle();
+    expect(mints.length).toBeGreaterThan(1);
+    source.close();
+  });
+
+  it("renew a token that fell due while the machine slept, and serve it meanwhile", async () => {
+    const { source, clock, mints, last } = setUp();
+    source.start();
+    await settle();
+    const first = await last().succeed();
+    clock.shiftWall(HOUR_MS * 0.8);
+    expect(source.token(A)).toBe(first);
+    await settle();
+    expect(mints).toHaveLength(2);
+  });
+});
+
+describe("audiences beyond the configured ones", () => {
+  it("stop being renewed when unused for a full life", async () => {
+    const { source, clock, mints, last } = setUp({ configured: [] });
+    void source.token(B);
+    await settle();
+    await last().succeed();
+    clock.advance(HOUR_MS * 0.75);
+    await settle();
+    expect(mints, "used within its life: renewed").toHaveLength(2);
+    await last().succeed();
+    clock.advance(HOUR_MS * 0.75);
+    await settle();
+    expect(mints, "unused for a life: dropped").toHaveLength(2);
+    expect(source.size()).toBe(0);
+    expect(clock.armed()).toEqual([]);
+  });
+
+  it("are bounded; the least recently used goes, a configured one never", async () => {
+    const { source, mints, last, clock } = setUp();
+    for (const audience of [A, "b", "c", "d", "e"]) {
+      void source.token(audience);
+      await settle();
+      await last().succeed();
+    }
+    expect(source.size()).toBe(4);
+    expect(clock.armed()).toHaveLength(4);
+    for (const audience of [A, "c", "d", "e"]) {
+      expect(source.token(audience)).not.toBeInstanceOf(Promise);
+    }
+    expect(source.token("b")).toBeInstanceOf(Promise);
+    await settle();
+    expect(mints).toHaveLength(6);
+  });
+});
+
+describe("many cold audiences at once", () => {
+  it("make 8 exchanges at a time, the default audience's before those that wait", async () => {
+    const { source, mints } = setUp({ maxAudiences: 1000 });
+    const waiting = Array.from({ length: 20 }, (_, i) => source.token(`other-${i}`));
+    waiting.push(source.token(A));
+    await settle();
+    expect(mints).toHaveLength(8);
+    await mints[0]?.succeed();
+    expect(mints).toHaveLength(9);
+    expect(mints[8]?.audience).toBe(A);
+    for (const mint of mints) await mint.succeed();
+    await Promise.all(waiting.map(async (check) => check));
+    expect(mints).toHaveLength(21);
+  });
+
+  it("fail in time even while they wait for their turn", async () => {
+    const { source, mints, clock } = setUp({ maxAudiences: 1000 });
+    const waiting = Array.from({ length: 20 }, (_, i) => source.token(`other-${i}`));
+    await settle();
+    clock.advance(5000);
+    const outcomes = await Promise.allSettled(waiting.map(async (check) => check));
+    expect(outcomes.filter(({ status }) => status === "rejected")).toHaveLength(20);
+    expect(mints).toHaveLength(8);
+  });
+});
+
+describe("readiness", () => {
+  it("names the last failure of each configured audience until it has a token", async () => {
+    const { source, last, clock } = setUp();
+    expect(source.readiness()).toEqual([{ audience: A, token: undefined, error: undefined }]);
+    source.start();
+    await settle();
+    await last().fail(unavailable);
+    expect(source.readiness()).toEqual([{ audience: A, token: undefined, error: unavailable }]);
+    clock.advance(1000);
+    await settle();
+    const token = await last().succeed();
+    expect(source.readiness()).toEqual([{ audience: A, token, error: undefined }]);
+  });
+});
+
+describe("close", () => {
+  it("ends every exchange and leaves no timer armed", async () => {
+    const { source, mints, clock } = setUp({ configured: [A, B] });
+    source.start();
+    await settle();
+    await mints[1]?.succeed();
+    source.close();
+    await settle();
+    expect(mints.map(({ signal }) => signal.aborted)).toEqual([true, false]);
+    expect(clock.armed()).toEqual([]);
+  });
+});

@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    // Real processes and a real Envoy take their time on a busy machine; nothing waits it out.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});
