@@ -1,34 +1,19 @@
 import { elapsedMs, type Clock, type Instant } from "./clock.ts";
-import { MintError } from "./errors.ts";
+import type { MintError } from "./errors.ts";
+import type { MintReason } from "./mint-queue.ts";
 import { jitter, retryPauseMs } from "./retry.ts";
 import { freshness, type IdToken } from "./token.ts";
 
-/** Why a mint was made: there was no valid token, or the one there was due for renewal. */
-export type MintReason = "cold" | "renewal";
-
-/** What is told of each mint, once, however many checks wait for it. */
-export interface MintEvents {
-  readonly minted: (mint: { token: IdToken; reason: MintReason; durationMs: number }) => void;
-  readonly mintFailed: (mint: {
-    audience: string;
-    reason: MintReason;
-    error: MintError;
-    durationMs: number;
-    /** How long no further exchange is made for this audience. */
-    retryInMs: number;
-  }) => void;
-}
-
 export interface KeptTokenOptions {
-  readonly audience: string;
   /** Renewed for ever, or else only while it is used. */
   readonly always: boolean;
-  /** One exchange, bounded in time. */
-  readonly mint: () => Promise<IdToken>;
+  /** One exchange, bounded in time. Rejects with a MintError. */
+  readonly mint: (reason: MintReason) => Promise<IdToken>;
+  /** A token to begin with. */
+  readonly seed: IdToken | undefined;
   /** Share of a token's life after which it is renewed, jittered by 10 %. */
   readonly refreshAt: number;
   readonly clock: Clock;
-  readonly events: MintEvents;
   /** Called when nobody has used the token for a full life, instead of a renewal. */
   readonly onIdle: () => void;
 }
@@ -42,8 +27,13 @@ export interface KeptToken {
     readonly token: IdToken | undefined;
     readonly error: MintError | undefined;
   };
-  /** Ends the renewal; a mint under way still answers whoever waits for it. */
-  readonly stop: () => void;
+  /** Forgets past failures, which a new key may have ended. */
+  readonly forgive: () => void;
+  /**
+   * Ends the renewal. Whoever still waits for a mint is given the successor's token, if there is
+   * a successor.
+   */
+  readonly stop: (successor?: () => IdToken | Promise<IdToken>) => void;
 }
 
 /**
@@ -51,14 +41,15 @@ export interface KeptToken {
  * served while it is valid, and after a failure no exchange until its pause is over.
  */
 export function createKeptToken(options: KeptTokenOptions): KeptToken {
-  const { audience, always, clock, events } = options;
+  const { always, clock } = options;
   let token: IdToken | undefined;
   let dueAt = options.refreshAt;
   let pending: Promise<IdToken> | undefined;
   let failure: { error: MintError; count: number; at: Instant; pauseMs: number } | undefined;
   let usedAt = clock.now();
   let cancelTimer = () => {};
-  let stopped = false;
+  let stopped: { readonly successor?: () => IdToken | Promise<IdToken> } | undefined;
+  if (options.seed !== undefined) adopt(options.seed);
 
   function get(): IdToken | Promise<IdToken> {
     const now = clock.now();
@@ -74,24 +65,21 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
   }
 
   function renew(reason: MintReason): Promise<IdToken> {
-    const startedAt = clock.now();
-    const sinceStart = () => elapsedMs(startedAt, clock.now());
-    const settled = options.mint().then(
+    const settled = options.mint(reason).then(
       (minted) => {
+        if (stopped?.successor !== undefined) return stopped.successor();
         pending = undefined;
         adopt(minted);
-        events.minted({ token: minted, reason, durationMs: sinceStart() });
         return minted;
       },
-      (cause: unknown) => {
+      (error: MintError) => {
+        if (stopped?.successor !== undefined) return stopped.successor();
         pending = undefined;
-        const error = toMintError(cause);
-        const retryInMs = remember(error);
-        events.mintFailed({ audience, reason, error, durationMs: sinceStart(), retryInMs });
+        remember(error);
         throw error;
       },
     );
-    // A failure was told to the events; whoever waits for the promise sees it as well.
+    // The queue has told of a failure; whoever waits for the promise sees it as well.
     settled.catch(() => {});
     pending = settled;
     return settled;
@@ -104,14 +92,13 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
     arm(minted.lifeMs * dueAt - elapsedMs(minted.obtainedAt, clock.now()));
   }
 
-  function remember(error: MintError): number {
+  function remember(error: MintError): void {
     const now = clock.now();
     const serving = isValid(now);
     const count = (failure?.count ?? 0) + 1;
     const pauseMs = retryPauseMs(error, count, serving, clock.random());
     failure = { error, count, at: now, pauseMs };
     if (always || serving) arm(pauseMs);
-    return pauseMs;
   }
 
   function isValid(now: Instant): boolean {
@@ -119,28 +106,30 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
   }
 
   function arm(delayMs: number): void {
-    if (stopped) return;
+    if (stopped !== undefined) return;
     cancelTimer();
-    cancelTimer = clock.schedule(delayMs, () => {
-      const now = clock.now();
-      const valid = isValid(now);
-      const used = token !== undefined && valid && elapsedMs(usedAt, now) < token.lifeMs;
-      if (!always && !used) options.onIdle();
-      else if (pending === undefined) void renew(valid ? "renewal" : "cold");
-    });
+    cancelTimer = clock.schedule(delayMs, onTimer);
+  }
+
+  function onTimer(): void {
+    const now = clock.now();
+    const valid = isValid(now);
+    const used = token !== undefined && valid && elapsedMs(usedAt, now) < token.lifeMs;
+    if (!always && !used) options.onIdle();
+    else if (pending === undefined) void renew(valid ? "renewal" : "cold");
   }
 
   return {
     get,
     peek: () => ({ token: isValid(clock.now()) ? token : undefined, error: failure?.error }),
-    stop: () => {
-      stopped = true;
+    forgive: () => {
+      if (failure === undefined) return;
+      failure = undefined;
+      if (always || isValid(clock.now())) arm(0);
+    },
+    stop: (successor) => {
+      stopped ??= successor === undefined ? {} : { successor };
       cancelTimer();
     },
   };
-}
-
-function toMintError(cause: unknown): MintError {
-  if (cause instanceof MintError) return cause;
-  return new MintError("mint_unavailable", "the exchange failed unexpectedly", { cause });
 }

@@ -1,23 +1,30 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { MintCode, RefusalCode } from "./errors.ts";
-import type { MintEvents } from "./kept-token.ts";
+import type { SwapEvents, SwapOutcome } from "./credential-source.ts";
+import type { Credential } from "./credential.ts";
+import type { MintEvents } from "./mint-queue.ts";
+import type { IdToken } from "./token.ts";
 
 export type CheckOutcome = "ok" | RefusalCode | MintCode;
 
 /** Shown from the start at 0, so that a rate over them is never missing. */
-const CHECK_OUTCOMES: readonly CheckOutcome[] = [
-  "ok",
-  "audience_missing",
-  "audience_not_allowed",
+const MINT_CODES: readonly MintCode[] = [
   "mint_rejected",
   "mint_unavailable",
   "mint_timeout",
   "mint_invalid_answer",
 ];
+const CHECK_OUTCOMES: readonly CheckOutcome[] = [
+  "ok",
+  "audience_missing",
+  "audience_not_allowed",
+  ...MINT_CODES,
+];
+const SWAP_OUTCOMES: readonly SwapOutcome[] = ["ok", "invalid_file", ...MINT_CODES];
 const CHECK_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5];
 const MINT_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-export interface Metrics extends MintEvents {
+export interface Metrics extends MintEvents, SwapEvents {
   readonly checked: (outcome: CheckOutcome, durationMs: number) => void;
   /** The Prometheus text of everything. */
   readonly render: () => Promise<string>;
@@ -26,10 +33,13 @@ export interface Metrics extends MintEvents {
 
 /** What the metrics say of the server around them. */
 export interface MetricsOptions {
-  /** Only these are named in a label: their number is bounded. */
-  readonly configured: readonly string[];
+  /** The configured audiences, the only ones named in a label, with their unexpired tokens. */
+  readonly readiness: () => readonly {
+    readonly audience: string;
+    readonly token: IdToken | undefined;
+  }[];
   readonly cachedAudiences: () => number;
-  readonly credential: Readonly<Record<"type" | "principal" | "keyId", string>>;
+  readonly credential: Credential;
 }
 
 /** Creates the server's metrics, in a registry of their own beside the process's. */
@@ -37,11 +47,31 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const checks = createCheckMetrics(registry);
-  const mints = createMintMetrics(registry, options.configured);
-  createStateMetrics(registry, options);
+  const mints = createMintMetrics(registry);
+  const swaps = createCredentialMetrics(registry, options.credential);
+  const expiry: Gauge = new Gauge({
+    name: "idtoken_authz_token_expiry_timestamp_seconds",
+    help: "When the last token of each configured audience expires; 0 before the first.",
+    labelNames: ["audience"],
+    registers: [registry],
+    collect: () => {
+      for (const { audience, token } of options.readiness()) {
+        // Once expired it keeps its value, for alerts to compare with the time.
+        if (token === undefined) expiry.inc({ audience }, 0);
+        else expiry.set({ audience }, token.expiresAtSeconds);
+      }
+    },
+  });
+  const cached: Gauge = new Gauge({
+    name: "idtoken_authz_cached_audiences",
+    help: "Audiences in the cache.",
+    registers: [registry],
+    collect: () => cached.set(options.cachedAudiences()),
+  });
   return {
     ...checks,
     ...mints,
+    ...swaps,
     render: () => registry.metrics(),
     contentType: registry.contentType,
   };
@@ -71,7 +101,7 @@ function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
   };
 }
 
-function createMintMetrics(registry: Registry, configured: readonly string[]): MintEvents {
+function createMintMetrics(registry: Registry): MintEvents {
   const total = new Counter({
     name: "idtoken_authz_mints_total",
     help: "Exchanges for an ID token, by outcome and reason.",
@@ -84,20 +114,10 @@ function createMintMetrics(registry: Registry, configured: readonly string[]): M
     buckets: MINT_BUCKETS,
     registers: [registry],
   });
-  const expiry = new Gauge({
-    name: "idtoken_authz_token_expiry_timestamp_seconds",
-    help: "When the newest token of each configured audience expires; 0 before the first.",
-    labelNames: ["audience"],
-    registers: [registry],
-  });
-  for (const audience of configured) expiry.set({ audience }, 0);
   return {
-    minted: ({ token, reason, durationMs }) => {
+    minted: ({ reason, durationMs }) => {
       total.inc({ outcome: "ok", reason });
       seconds.observe(durationMs / 1000);
-      if (configured.includes(token.audience)) {
-        expiry.set({ audience: token.audience }, token.expiresAtSeconds);
-      }
     },
     mintFailed: ({ error, reason, durationMs }) => {
       total.inc({ outcome: error.code, reason });
@@ -106,19 +126,32 @@ function createMintMetrics(registry: Registry, configured: readonly string[]): M
   };
 }
 
-function createStateMetrics(registry: Registry, options: MetricsOptions): void {
-  const cached: Gauge = new Gauge({
-    name: "idtoken_authz_cached_audiences",
-    help: "Audiences in the cache.",
-    registers: [registry],
-    collect: () => cached.set(options.cachedAudiences()),
-  });
-  const { type, principal, keyId } = options.credential;
-  const credential = new Gauge({
+function createCredentialMetrics(registry: Registry, initial: Credential): SwapEvents {
+  const info = new Gauge({
     name: "idtoken_authz_credential_info",
     help: "The credential in use; always 1.",
     labelNames: ["type", "principal", "key_id"],
     registers: [registry],
   });
-  credential.set({ type, principal, key_id: keyId }, 1);
+  const swaps = new Counter({
+    name: "idtoken_authz_credential_swaps_total",
+    help: "Tries to change to a new content of the credential file, by outcome.",
+    labelNames: ["outcome"],
+    registers: [registry],
+  });
+  for (const outcome of SWAP_OUTCOMES) swaps.inc({ outcome }, 0);
+
+  function show({ type, principal, keyId }: Credential): void {
+    info.reset();
+    info.set({ type, principal, key_id: keyId }, 1);
+  }
+
+  show(initial);
+  return {
+    swapped: (credential) => {
+      swaps.inc({ outcome: "ok" });
+      show(credential);
+    },
+    swapFailed: ({ outcome }) => swaps.inc({ outcome }),
+  };
 }

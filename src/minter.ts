@@ -4,7 +4,7 @@ import { MintError } from "./errors.ts";
 import { postForm, type TokenAnswer } from "./exchange.ts";
 import type { ServiceAccountKey } from "./service-account-key.ts";
 import { InvalidIdToken, parseIdToken } from "./token.ts";
-import type { Mint } from "./token-source.ts";
+import type { Mint } from "./mint-queue.ts";
 
 /**
  * Mints ID tokens from a service-account key: a signed assertion with a `target_audience`,

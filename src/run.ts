@@ -1,21 +1,28 @@
+import { createHash } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import { formatAddress, type Address } from "./address.ts";
 import { createAudienceRule } from "./audience.ts";
 import type { Clock } from "./clock.ts";
 import { isExposed, type Config } from "./config.ts";
+import { createCredentialSource, type CredentialFile } from "./credential-source.ts";
+import type { Credential } from "./credential.ts";
 import { StartError } from "./errors.ts";
+import { watchFile } from "./file-watch.ts";
 import { buildApp } from "./http/app.ts";
 import { prepareDrain } from "./http/drain.ts";
-import type { MintEvents } from "./kept-token.ts";
+import { logEvents, tellBoth } from "./log-events.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
+import { createMintQueue } from "./mint-queue.ts";
 import { createMinter } from "./minter.ts";
-import { readServiceAccountKey } from "./service-account-key.ts";
+import { parseServiceAccountKey, readKeyFile } from "./service-account-key.ts";
 import { createTokenSource } from "./token-source.ts";
 
 export interface RunningServer {
   /** Where it listens, the chosen port included. */
   readonly address: Address;
+  /** Looks at the credential file at once. */
+  readonly reload: () => void;
   /** Not ready at once; finishes open requests, within the drain timeout, and stops. */
   readonly close: () => Promise<void>;
 }
@@ -25,20 +32,34 @@ export interface RunningServer {
  * not wait for the first. Throws a StartError when the key or the address cannot be used.
  */
 export async function run(config: Config, clock: Clock, log: Logger): Promise<RunningServer> {
-  const key = await readServiceAccountKey(config.credentials);
+  const read = () => readCredential(config.credentials, clock);
+  const file = await read();
+  const initial = file.parse();
+  const [defaultAudience] = config.audiences;
   const metrics = createMetrics({
-    configured: config.audiences,
-    cachedAudiences: () => source.size(),
-    credential: { type: "service_account", principal: key.clientEmail, keyId: key.keyId },
+    readiness: () => tokens.readiness(),
+    cachedAudiences: () => tokens.size(),
+    credential: initial,
   });
-  const source = createTokenSource({
-    mint: createMinter(key, clock),
+  const events = tellBoth(metrics, logEvents(log));
+  const { mintTimeoutMs } = config;
+  const queue = createMintQueue({ first: defaultAudience, mintTimeoutMs, clock, events });
+  const tokens = createTokenSource({
+    mint: initial.mint,
+    queue,
     configured: config.audiences,
     maxAudiences: config.maxAudiences,
     refreshAt: config.refreshAt,
-    mintTimeoutMs: config.mintTimeoutMs,
     clock,
-    events: tellBoth(metrics, logMints(log)),
+  });
+  const credentials = createCredentialSource({
+    read,
+    initial,
+    initialFingerprint: file.fingerprint,
+    prove: ({ mint }) => queue.run(mint, defaultAudience ?? PROOF_AUDIENCE, "swap"),
+    tokens,
+    clock,
+    events,
   });
   let draining = false;
   const app = await buildApp({
@@ -48,26 +69,45 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
         allowed: config.allowAudiences,
         fromHost: config.audienceFromHost,
       }),
-      token: source.token,
+      token: tokens.token,
       tokenHeader: config.tokenHeader,
       checked: metrics.checked,
     },
-    health: { readiness: source.readiness, isDraining: () => draining, metrics },
+    health: { readiness: tokens.readiness, isDraining: () => draining, metrics },
     onFault: (err) => log.error({ err }, "a request met a fault of this program"),
   });
   const drain = prepareDrain(app.server, clock);
   const address = await listen(app, config.listen);
-  announce(config, address, key.clientEmail, log);
-  source.start();
+  announce(config, address, initial.principal, log);
+  tokens.start();
+  const unwatch = watchFile(config.credentials, clock, () => void credentials.reload());
+
+  async function close(): Promise<void> {
+    draining = true;
+    log.info({ drainTimeoutMs: config.drainTimeoutMs }, "draining");
+    unwatch();
+    credentials.close();
+    await drain(config.drainTimeoutMs);
+    tokens.close();
+    queue.close();
+    await app.close();
+    log.info("stopped");
+  }
+
+  return { address, reload: () => void credentials.reload(true), close };
+}
+
+/** Proves a new credential where no audience is configured; the token is thrown away. */
+const PROOF_AUDIENCE = "https://idtoken-authz.invalid";
+
+async function readCredential(path: string, clock: Clock): Promise<CredentialFile> {
+  const text = await readKeyFile(path);
   return {
-    address,
-    close: async () => {
-      draining = true;
-      log.info({ drainTimeoutMs: config.drainTimeoutMs }, "draining");
-      await drain(config.drainTimeoutMs);
-      source.close();
-      await app.close();
-      log.info("stopped");
+    fingerprint: createHash("sha256").update(text).digest("base64"),
+    parse: (): Credential => {
+      const key = parseServiceAccountKey(text, path);
+      const { clientEmail: principal, keyId } = key;
+      return { type: "service_account", principal, keyId, mint: createMinter(key, clock) };
     },
   };
 }
@@ -101,36 +141,7 @@ function announce(config: Config, address: Address, principal: string, log: Logg
   if (isExposed(address)) {
     log.warn({ listen: listening }, "not a loopback address: whoever reaches it gets tokens");
   }
-  const anyAudience = config.audiences.length + config.allowAudiences.length > 0;
-  if (!anyAudience) log.warn("no audience is configured or allowed: every check is refused");
-}
-
-function logMints(log: Logger): MintEvents {
-  return {
-    minted: ({ token, reason, durationMs }) =>
-      log.info(
-        { audience: token.audience, reason, durationMs, expiresAtSeconds: token.expiresAtSeconds },
-        "minted an ID token",
-      ),
-    mintFailed: ({ audience, reason, error, durationMs, retryInMs }) =>
-      log[reason === "renewal" ? "warn" : "error"](
-        { audience, reason, err: error, durationMs, retryInMs },
-        reason === "renewal"
-          ? "renewal failed; the unexpired token is served meanwhile"
-          : "no ID token can be had",
-      ),
-  };
-}
-
-function tellBoth(first: MintEvents, second: MintEvents): MintEvents {
-  return {
-    minted: (mint) => {
-      first.minted(mint);
-      second.minted(mint);
-    },
-    mintFailed: (mint) => {
-      first.mintFailed(mint);
-      second.mintFailed(mint);
-    },
-  };
+  if (config.audiences.length + config.allowAudiences.length === 0) {
+    log.warn("no audience is configured or allowed: every check is refused");
+  }
 }

@@ -18,16 +18,8 @@ const MAX_FILE_BYTES = 65_536;
 /** RFC 7518, section 3.3: RS256 takes no smaller key. */
 const MIN_MODULUS_BITS = 2048;
 
-/**
- * Reads and checks a service-account key file. Throws a StartError of one line with the path and
- * the reason, or a UsageError for a `token_uri` that may not be used; neither shows any other
- * part of the file.
- */
-export async function readServiceAccountKey(path: string): Promise<ServiceAccountKey> {
-  return parseServiceAccountKey(await readText(path), path);
-}
-
-async function readText(path: string): Promise<string> {
+/** Reads a key file's text. Throws a StartError of one line with the path and the reason. */
+export async function readKeyFile(path: string): Promise<string> {
   try {
     await using file = await open(path);
     const { size } = await file.stat();
@@ -45,7 +37,11 @@ const READ_FAULTS: Readonly<Record<string, string>> = {
   EISDIR: "it is a directory",
 };
 
-/** Checks the text of a key file, as `readServiceAccountKey` does; `path` only names it. */
+/**
+ * Checks the text of a key file; `path` only names it. Throws a StartError of one line with the
+ * path and the reason, or a UsageError for a `token_uri` that may not be used; neither shows any
+ * other part of the file.
+ */
 export function parseServiceAccountKey(text: string, path: string): ServiceAccountKey {
   const json = text.replace(/^\uFEFF/, "").trim();
   if (json === "") throw fault(path, "it is empty");

@@ -1,25 +1,20 @@
 import { LRUCache } from "lru-cache";
-import PQueue from "p-queue";
 import type { Clock } from "./clock.ts";
-import { MintError } from "./errors.ts";
-import { createKeptToken, type KeptToken, type MintEvents } from "./kept-token.ts";
+import type { MintError } from "./errors.ts";
+import { createKeptToken, type KeptToken } from "./kept-token.ts";
+import type { Mint, MintQueue } from "./mint-queue.ts";
 import type { IdToken } from "./token.ts";
-
-/** One exchange of the credential for an ID token. Rejects with a MintError. */
-export type Mint = (audience: string, signal: AbortSignal) => Promise<IdToken>;
 
 export interface TokenSourceOptions {
   readonly mint: Mint;
-  /** Always kept warm and never dropped; the first is minted before all others. */
+  readonly queue: MintQueue;
+  /** Always kept warm and never dropped. */
   readonly configured: readonly string[];
   /** How many further audiences are kept; the least recently used goes first. */
   readonly maxAudiences: number;
   /** Share of a token's life after which it is renewed, jittered by 10 %. */
   readonly refreshAt: number;
-  /** Bound on one mint, waiting for its turn included. */
-  readonly mintTimeoutMs: number;
   readonly clock: Clock;
-  readonly events: MintEvents;
 }
 
 export interface TokenSource {
@@ -38,18 +33,22 @@ export interface TokenSource {
   readonly size: () => number;
   /** Begins to keep the configured audiences warm. */
   readonly start: () => void;
-  /** Ends every timer and every exchange. */
+  /** Mints with another key of the same account from now on; the cached tokens stay. */
+  readonly useKey: (mint: Mint) => void;
+  /**
+   * Changes to another account, whose `first` token is there already: mints a token for every
+   * cached audience, and then, in one turn, replaces them all. An audience that cannot be minted
+   * for is cold afterwards. Never rejects.
+   */
+  readonly useAccount: (mint: Mint, first: IdToken) => Promise<void>;
+  /** Ends every timer. */
   readonly close: () => void;
 }
 
-/** Exchanges at once: enough to warm many audiences soon, few enough to stay polite. */
-const MAX_CONCURRENT_MINTS = 8;
-
 /** Creates the token cache over a way to mint. */
 export function createTokenSource(options: TokenSourceOptions): TokenSource {
-  const { clock, mintTimeoutMs } = options;
-  const queue = new PQueue({ concurrency: MAX_CONCURRENT_MINTS });
-  const running = new Set<AbortController>();
+  const { queue } = options;
+  let { mint } = options;
   const configured = new Map(
     options.configured.map((audience) => [audience, keep(audience, true)]),
   );
@@ -58,51 +57,62 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     dispose: (kept) => kept.stop(),
   });
 
-  async function mint(audience: string): Promise<IdToken> {
-    const deadline = new AbortController();
-    const cancel = clock.schedule(mintTimeoutMs, () =>
-      deadline.abort(new MintError("mint_timeout", `no answer within ${mintTimeoutMs} ms`)),
-    );
-    const { signal } = deadline;
-    running.add(deadline);
-    try {
-      const priority = audience === options.configured[0] ? 1 : 0;
-      return await queue.add(() => options.mint(audience, signal), { signal, priority });
-    } finally {
-      running.delete(deadline);
-      cancel();
-    }
-  }
-
-  function keep(audience: string, always: boolean): KeptToken {
+  function keep(audience: string, always: boolean, seed?: IdToken): KeptToken {
     return createKeptToken({
       ...options,
-      audience,
       always,
-      mint: () => mint(audience),
+      seed,
+      mint: (reason) => queue.run(mint, audience, reason),
       onIdle: () => others.delete(audience),
     });
   }
 
+  function token(audience: string): IdToken | Promise<IdToken> {
+    let kept = configured.get(audience) ?? others.get(audience);
+    if (kept === undefined) {
+      kept = keep(audience, false);
+      others.set(audience, kept);
+    }
+    return kept.get();
+  }
+
+  async function useAccount(next: Mint, first: IdToken): Promise<void> {
+    const cached = [...others].filter(([, kept]) => kept.peek().token !== undefined);
+    const audiences = new Set([...configured.keys(), ...cached.map(([audience]) => audience)]);
+    const seeds = new Map([[first.audience, first]]);
+    const mintSeed = async (audience: string) =>
+      seeds.set(audience, await queue.run(next, audience, "swap"));
+    const missing = [...audiences].filter((audience) => !seeds.has(audience));
+    await Promise.allSettled(missing.map(mintSeed));
+    // From here to the end in one turn, so that no check meets both accounts.
+    mint = next;
+    for (const [audience, kept] of [...configured, ...others]) kept.stop(() => token(audience));
+    others.clear();
+    for (const audience of audiences) {
+      const always = configured.has(audience);
+      const seed = seeds.get(audience);
+      if (always) configured.set(audience, keep(audience, true, seed));
+      else if (seed !== undefined) others.set(audience, keep(audience, false, seed));
+    }
+    start();
+  }
+
+  function start(): void {
+    for (const kept of configured.values()) void kept.get();
+  }
+
   return {
-    token: (audience) => {
-      let kept = configured.get(audience) ?? others.get(audience);
-      if (kept === undefined) {
-        kept = keep(audience, false);
-        others.set(audience, kept);
-      }
-      return kept.get();
-    },
+    token,
     readiness: () => [...configured].map(([audience, kept]) => ({ audience, ...kept.peek() })),
     size: () => configured.size + others.size,
-    start: () => {
-      for (const kept of configured.values()) void kept.get();
+    start,
+    useKey: (next) => {
+      mint = next;
+      for (const kept of [...configured.values(), ...others.values()]) kept.forgive();
     },
+    useAccount,
     close: () => {
       for (const kept of [...configured.values(), ...others.values()]) kept.stop();
-      for (const deadline of running) {
-        deadline.abort(new MintError("mint_unavailable", "the server is closing"));
-      }
     },
   };
 }

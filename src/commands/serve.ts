@@ -15,7 +15,7 @@ export const serveHelp = () =>
   );
 
 /**
- * Serves until SIGTERM or SIGINT, then drains. Resolves with the exit code: 0 after a drain, 1
+ * Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the credential file again. Resolves with the exit code: 0 after a drain, 1
  * when a second signal cut it short. Throws a UsageError or StartError when it cannot start.
  */
 export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessEnv) {
@@ -25,6 +25,7 @@ export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessE
   const signals = listenForSignals();
   const log = createLogger(config.logLevel);
   const server = await run(config, systemClock, log);
+  process.on("SIGHUP", server.reload);
   await signals.first;
   return Promise.race([server.close().then(() => 0), signals.second.then(() => 1)]);
 }

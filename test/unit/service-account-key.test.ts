@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StartError, UsageError } from "../../src/errors.ts";
-import { parseServiceAccountKey, readServiceAccountKey } from "../../src/service-account-key.ts";
+import { parseServiceAccountKey, readKeyFile } from "../../src/service-account-key.ts";
 
 const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
 const pem = rsa.export({ type: "pkcs8", format: "pem" });
@@ -95,7 +95,7 @@ describe("parseServiceAccountKey", () => {
   );
 });
 
-describe("readServiceAccountKey", () => {
+describe("readKeyFile", () => {
   let folder = "";
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "key-"));
@@ -105,7 +105,7 @@ describe("readServiceAccountKey", () => {
   it("reads a file", async () => {
     const path = join(folder, "key.json");
     await writeFile(path, text());
-    expect((await readServiceAccountKey(path)).clientEmail).toBe(fields.client_email);
+    expect(await readKeyFile(path)).toBe(text());
   });
 
   it("tells missing, huge and directories apart", async () => {
@@ -113,7 +113,7 @@ describe("readServiceAccountKey", () => {
     await writeFile(huge, "x".repeat(70_000));
     await mkdir(join(folder, "dir"));
     const reasonFor = async (name: string) =>
-      readServiceAccountKey(join(folder, name)).catch((error: Error) => error.message);
+      readKeyFile(join(folder, name)).catch((error: Error) => error.message);
     expect(await reasonFor("none.json")).toMatch(/none\.json: .*there is no such file$/);
     expect(await reasonFor("huge.json")).toMatch(/it has 70000 bytes, a key file at most 65536$/);
     expect(await reasonFor("dir")).toMatch(/it is a directory$/);

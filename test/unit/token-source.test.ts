@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { MintError } from "../../src/errors.ts";
+import { createMintQueue } from "../../src/mint-queue.ts";
 import { createTokenSource, type TokenSourceOptions } from "../../src/token-source.ts";
 import type { IdToken } from "../../src/token.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
@@ -21,7 +22,17 @@ function setUp(options: Partial<TokenSourceOptions> = {}) {
     readonly fail: (error: unknown) => Promise<void>;
   }[] = [];
   const told: string[] = [];
+  const queue = createMintQueue({
+    first: A,
+    mintTimeoutMs: 5000,
+    clock,
+    events: {
+      minted: ({ reason }) => told.push(`minted ${reason}`),
+      mintFailed: ({ reason, error }) => told.push(`${error.code} ${reason}`),
+    },
+  });
   const source = createTokenSource({
+    queue,
     mint: (audience, signal) => {
       const { promise, resolve, reject } = Promise.withResolvers<IdToken>();
       const obtainedAt = clock.now();
@@ -44,12 +55,7 @@ function setUp(options: Partial<TokenSourceOptions> = {}) {
     configured: [A],
     maxAudiences: 3,
     refreshAt: 0.75,
-    mintTimeoutMs: 5000,
     clock,
-    events: {
-      minted: ({ reason }) => told.push(`minted ${reason}`),
-      mintFailed: ({ reason, error }) => told.push(`${error.code} ${reason}`),
-    },
     ...options,
   });
   const last = () => {
@@ -57,7 +63,7 @@ function setUp(options: Partial<TokenSourceOptions> = {}) {
     if (mint === undefined) throw new Error("no mint was asked for");
     return mint;
   };
-  return { clock, mints, told, source, last };
+  return { clock, mints, told, source, queue, last };
 }
 
 /** Lets everything that promises have made ready run. */
@@ -309,13 +315,114 @@ describe("readiness", () => {
   });
 });
 
+describe("another key of the same account", () => {
+  it("leaves the cached tokens, and serves the next mints", async () => {
+    const { source, clock, last, mints } = setUp();
+    source.start();
+    await settle();
+    const first = await last().succeed();
+    const renewed = idToken(A, clock.now());
+    source.useKey(async () => renewed);
+    expect(source.token(A)).toBe(first);
+    clock.advance(HOUR_MS * 0.75);
+    await settle();
+    expect(source.token(A)).toBe(renewed);
+    expect(mints).toHaveLength(1);
+  });
+
+  it("is tried at once where the old one had failed", async () => {
+    const { source, clock, last } = setUp();
+    source.start();
+    await settle();
+    await last().fail(rejected);
+    const token = idToken(A, clock.now());
+    source.useKey(async () => token);
+    clock.advance(0);
+    await settle();
+    expect(source.token(A)).toBe(token);
+  });
+});
+
+describe("another account", () => {
+  const of = (account: string, audience: string, at: { wallMs: number; monotonicMs: number }) => ({
+    ...idToken(audience, at),
+    header: `Bearer ${account}`,
+  });
+
+  it("replaces every cached token in one turn, and no check waits for it", async () => {
+    const { source, clock, mints } = setUp({ configured: [A, B] });
+    source.start();
+    void source.token("c");
+    await settle();
+    for (const mint of mints) await mint.succeed();
+    const old = await source.token(A);
+    const seen: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    const change = source.useAccount(
+      async (audience) => {
+        seen.push(audience);
+        await gate.promise;
+        return of("new", audience, clock.now());
+      },
+      of("new", A, clock.now()),
+    );
+    await settle();
+    expect(seen).toEqual([B, "c"]);
+    expect(source.token(A)).toBe(old);
+    gate.resolve();
+    await change;
+    for (const audience of [A, B, "c"]) {
+      expect(await source.token(audience)).toMatchObject({ header: "Bearer new" });
+    }
+  });
+
+  it("answers checks that wait on a mint of the old account with a token of the new", async () => {
+    const { source, clock, last, mints } = setUp();
+    const waiting = source.token(A);
+    const other = source.token(B);
+    await settle();
+    const [first, second] = mints;
+    await source.useAccount(
+      async (audience) => of("new", audience, clock.now()),
+      of("new", A, clock.now()),
+    );
+    await first?.succeed();
+    await second?.fail(rejected);
+    expect(await waiting).toMatchObject({ header: "Bearer new" });
+    expect(await other).toMatchObject({ header: "Bearer new" });
+    expect(last()).toBe(second);
+  });
+
+  it("leaves an audience cold that it cannot mint for, and goes on trying", async () => {
+    const { source, clock } = setUp({ configured: [A, B] });
+    let broken = true;
+    await source.useAccount(
+      async (audience) => {
+        if (broken) throw unavailable;
+        return of("new", audience, clock.now());
+      },
+      of("new", A, clock.now()),
+    );
+    await settle();
+    expect(source.readiness()).toMatchObject([
+      { audience: A, token: { header: "Bearer new" } },
+      { audience: B, token: undefined, error: unavailable },
+    ]);
+    broken = false;
+    clock.advance(1000);
+    await settle();
+    expect(await source.token(B)).toMatchObject({ header: "Bearer new" });
+  });
+});
+
 describe("close", () => {
   it("ends every exchange and leaves no timer armed", async () => {
-    const { source, mints, clock } = setUp({ configured: [A, B] });
+    const { source, queue, mints, clock } = setUp({ configured: [A, B] });
     source.start();
     await settle();
     await mints[1]?.succeed();
     source.close();
+    queue.close();
     await settle();
     expect(mints.map(({ signal }) => signal.aborted)).toEqual([true, false]);
     expect(clock.armed()).toEqual([]);

@@ -1,0 +1,57 @@
+import type { SwapEvents } from "./credential-source.ts";
+import type { Logger } from "./logger.ts";
+import type { MintEvents } from "./mint-queue.ts";
+
+/** What happens to tokens and to the credential, for the log and the metrics alike. */
+export type ServerEvents = MintEvents & SwapEvents;
+
+/** Events that write a line each. */
+export function logEvents(log: Logger): ServerEvents {
+  return {
+    minted: ({ token: { audience, expiresAtSeconds }, reason, durationMs }) =>
+      log.info({ audience, reason, durationMs, expiresAtSeconds }, "minted an ID token"),
+    mintFailed: ({ audience, reason, error, durationMs }) => {
+      const facts = { audience, reason, err: error, durationMs };
+      switch (reason) {
+        case "cold":
+          return log.error(facts, "no ID token can be had");
+        case "renewal":
+          return log.warn(facts, "renewal failed; the unexpired token is served meanwhile");
+        case "swap":
+          return log.debug(facts, "the new credential could not mint");
+      }
+    },
+    swapped: ({ principal, keyId }, previous) =>
+      log.info(
+        { principal, keyId, previous: { principal: previous.principal, keyId: previous.keyId } },
+        "changed the credential",
+      ),
+    swapFailed: ({ outcome, error, isNew }) =>
+      log[isNew ? "error" : "debug"](
+        { outcome, err: error },
+        "the credential file's new content is not used; the old credential stays",
+      ),
+  };
+}
+
+/** Events that tell both. */
+export function tellBoth(one: ServerEvents, other: ServerEvents): ServerEvents {
+  return {
+    minted: (mint) => {
+      one.minted(mint);
+      other.minted(mint);
+    },
+    mintFailed: (mint) => {
+      one.mintFailed(mint);
+      other.mintFailed(mint);
+    },
+    swapped: (credential, previous) => {
+      one.swapped(credential, previous);
+      other.swapped(credential, previous);
+    },
+    swapFailed: (failure) => {
+      one.swapFailed(failure);
+      other.swapFailed(failure);
+    },
+  };
+}
