@@ -1,7 +1,7 @@
 import { setGlobalProxyFromEnv } from "node:http";
 import { systemClock } from "../clock.ts";
 import { parseConfig, serveSettings } from "../config.ts";
-import { createLogger } from "../logger.ts";
+import { createLogger, openStandardOutput } from "../logger.ts";
 import { run } from "../run.ts";
 import { formatHelp } from "../settings.ts";
 
@@ -23,11 +23,13 @@ export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessE
   // Mints go through the proxy that HTTPS_PROXY and NO_PROXY name, as other programs' requests do.
   setGlobalProxyFromEnv();
   const signals = listenForSignals();
-  const log = createLogger(config.logLevel);
-  const server = await run(config, systemClock, log);
+  const output = openStandardOutput();
+  const server = await run(config, systemClock, createLogger(config.logLevel, output.stream));
   process.on("SIGHUP", server.reload);
   await signals.first;
-  return Promise.race([server.close().then(() => 0), signals.second.then(() => 1)]);
+  const code = await Promise.race([server.close().then(() => 0), signals.second.then(() => 1)]);
+  await output.end();
+  return code;
 }
 
 function listenForSignals(): { readonly first: Promise<void>; readonly second: Promise<void> } {
