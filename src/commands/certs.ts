@@ -1,0 +1,106 @@
+import { lstat, mkdir, open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { createCertificateAuthority, type CertificateAuthority } from "../certificates.ts";
+import { StartError, UsageError } from "../errors.ts";
+import { parseSettings } from "../settings.ts";
+
+const DAYS = 90;
+
+/** What `certs --help` prints. */
+export const certsHelp = () => `Usage: idtoken-authz certs DIR
+
+Makes a development CA and the tunnel's two certificates in DIR, which is made where missing:
+ca.crt, client.crt, client.key, server.crt and server.key, good for ${DAYS} days. The CA's own key is
+kept nowhere, so that nobody can issue more: make a new set before these end. Overwrites nothing.
+`;
+
+/**
+ * Makes a CA, a client and a server certificate in a folder and prints what it made. Resolves
+ * with the exit code 0. Throws a UsageError, or a StartError that names every file in the way or
+ * why it cannot write; then no file has been left behind.
+ */
+export async function certsCommand(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  io: { readonly stdout: (text: string) => void },
+): Promise<number> {
+  const [folder = ""] = parseSettings({}, argv, env, ["DIR"]).positionals;
+  if (folder === "") throw new UsageError(["DIR: must be a path"]);
+  const made = await makeFiles();
+  const files = made.map((file) => ({ ...file, path: join(folder, file.name) }));
+  await refuseExisting(files.map(({ path }) => path));
+  await writeAll(folder, files);
+  const ends = new Date(Date.now() + DAYS * 86_400_000).toISOString().slice(0, 10);
+  for (const { path, what } of files) io.stdout(`${path}: ${what}, ends ${ends}\n`);
+  return 0;
+}
+
+interface CertificateFile {
+  readonly name: string;
+  readonly text: string;
+  readonly mode: number;
+  readonly what: string;
+}
+
+async function makeFiles(): Promise<readonly CertificateFile[]> {
+  const authority = await createCertificateAuthority("idtoken-authz development CA", DAYS);
+  return [
+    {
+      name: "ca.crt",
+      text: authority.certificatePem,
+      mode: 0o644,
+      what: "certificate of the CA",
+    },
+    ...(await makePair(authority, "client")),
+    ...(await makePair(authority, "server")),
+  ];
+}
+
+async function makePair(
+  authority: CertificateAuthority,
+  usage: "client" | "server",
+): Promise<readonly CertificateFile[]> {
+  const name = `tunnel-${usage}`;
+  const request = { commonName: name, dnsNames: [name], usage, days: DAYS };
+  const { certificatePem, privateKeyPem } = await authority.issue(request);
+  return [
+    { name: `${usage}.crt`, text: certificatePem, mode: 0o644, what: `certificate of ${name}` },
+    { name: `${usage}.key`, text: privateKeyPem, mode: 0o600, what: `private key of ${name}` },
+  ];
+}
+
+async function refuseExisting(paths: readonly string[]): Promise<void> {
+  const found = await Promise.all(
+    paths.map(async (path) => {
+      // A link that leads nowhere is in the way, too.
+      const exists = await lstat(path).then(
+        () => true,
+        () => false,
+      );
+      return exists ? [path] : [];
+    }),
+  );
+  const inTheWay = found.flat();
+  if (inTheWay.length > 0) {
+    throw new StartError(`nothing written, as there is already: ${inTheWay.join(", ")}`);
+  }
+}
+
+async function writeAll(
+  folder: string,
+  files: readonly (CertificateFile & { readonly path: string })[],
+): Promise<void> {
+  const written: string[] = [];
+  try {
+    await mkdir(folder, { recursive: true });
+    for (const { path, text, mode } of files) {
+      await using file = await open(path, "wx", mode);
+      written.push(path);
+      await file.writeFile(text);
+    }
+  } catch (cause) {
+    await Promise.all(written.map((path) => rm(path, { force: true })));
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StartError(`nothing written: ${reason}`, { cause });
+  }
+}
