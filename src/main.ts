@@ -14,6 +14,11 @@ const HELP = `Usage: idtoken-authz [serve] [flags]
 
 const io = { stdout: (text: string) => void process.stdout.write(text) };
 
+function print(text: string): number {
+  io.stdout(text);
+  return 0;
+}
+
 process.exit(await main(process.argv.slice(2), process.env));
 
 /** Runs one command. Resolves with the exit code: 0 done, 1 could not do it, 2 wrong usage. */
@@ -21,14 +26,8 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
   const [first = "serve", ...others] = argv;
   const [command, rest] = first.startsWith("-") ? ["serve", argv] : [first, others];
   try {
-    if (rest.includes("--version")) {
-      io.stdout(`${manifest.version}\n`);
-      return 0;
-    }
-    if (argv.length === 1 && rest.includes("--help")) {
-      io.stdout(HELP);
-      return 0;
-    }
+    if (rest.includes("--version")) return print(`${manifest.version}\n`);
+    if (argv.length === 1 && argv[0] === "--help") return print(HELP);
     return await runCommand(command, rest, env);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -43,10 +42,19 @@ async function runCommand(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
+  const help = argv.includes("--help");
   switch (command) {
     case "serve": {
-      const { serveCommand } = await import("./commands/serve.ts");
-      return serveCommand(argv, env);
+      const { serveCommand, serveHelp } = await import("./commands/serve.ts");
+      return help ? print(serveHelp()) : serveCommand(argv, env);
+    }
+    case "envoy": {
+      const { envoyCommand, envoyHelp } = await import("./commands/envoy.ts");
+      return help ? print(envoyHelp()) : envoyCommand(argv, io);
+    }
+    case "certs": {
+      const { certsCommand, certsHelp } = await import("./commands/certs.ts");
+      return help ? print(certsHelp()) : certsCommand(argv, env, io);
     }
     default:
       throw new UsageError([`${command}: unknown command; --help lists the known ones`]);
