@@ -1,0 +1,122 @@
+import type { KeyObject } from "node:crypto";
+import { compactVerify, decodeJwt, errors, type JWTPayload } from "jose";
+
+/** One key of a service account. */
+export interface AccountKey {
+  readonly clientEmail: string;
+  readonly keyId: string;
+  readonly publicKey: KeyObject;
+}
+
+/** The accounts that a token endpoint knows, each with all its keys. */
+export interface Accounts {
+  readonly register: (key: AccountKey) => void;
+  readonly revoke: (key: Pick<AccountKey, "clientEmail" | "keyId">) => void;
+  /** Its keys, or undefined when there is no such account. */
+  readonly keysOf: (clientEmail: string) => readonly KeyObject[] | undefined;
+}
+
+/** What an assertion says of itself, unverified. */
+export interface AssertedRequest {
+  readonly account: string | undefined;
+  readonly audience: string | undefined;
+}
+
+/** Why a request earns no token: an OAuth error, in Google's words. */
+export interface TokenRefusal {
+  readonly error: string;
+  readonly description: string;
+}
+
+/** Starts without any account. */
+export function createAccounts(): Accounts {
+  const accounts = new Map<string, Map<string, KeyObject>>();
+  return {
+    register: ({ clientEmail, keyId, publicKey }) => {
+      const keys = accounts.get(clientEmail) ?? new Map<string, KeyObject>();
+      accounts.set(clientEmail, keys.set(keyId, publicKey));
+    },
+    revoke: ({ clientEmail, keyId }) => {
+      const keys = accounts.get(clientEmail);
+      keys?.delete(keyId);
+      if (keys?.size === 0) accounts.delete(clientEmail);
+    },
+    keysOf: (clientEmail) => {
+      const keys = accounts.get(clientEmail);
+      return keys && [...keys.values()];
+    },
+  };
+}
+
+const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const ASSERTION_AUDIENCE = "https://oauth2.googleapis.com/token";
+const MAX_LIFE_SECONDS = 3600;
+const MAX_SKEW_SECONDS = 300;
+const BAD_TIMES =
+  "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. " +
+  "Check your iat and exp values in the JWT claim.";
+
+/** Reads what the request's assertion says of itself; nothing for what is no assertion. */
+export function readAssertion(form: URLSearchParams): AssertedRequest {
+  const { iss, target_audience: audience } = claimsOf(form.get("assertion") ?? "") ?? {};
+  return {
+    account: typeof iss === "string" ? iss : undefined,
+    audience: typeof audience === "string" ? audience : undefined,
+  };
+}
+
+/** Judges a token request as Google does; undefined: it earns a token. */
+export async function judgeRequest(
+  form: URLSearchParams,
+  { keysOf }: Accounts,
+  nowSeconds: number,
+): Promise<TokenRefusal | undefined> {
+  if (form.get("grant_type") !== GRANT_TYPE) {
+    return { error: "unsupported_grant_type", description: "Invalid grant_type" };
+  }
+  const assertion = form.get("assertion") ?? "";
+  const claims = claimsOf(assertion);
+  if (claims === undefined) return invalidGrant("Invalid JWT");
+  const keys = keysOf(claims.iss ?? "");
+  if (keys === undefined) return invalidGrant("Invalid grant: account not found");
+  if (!(await isSignedByAny(assertion, keys))) return invalidGrant("Invalid JWT Signature.");
+  if (claims.aud !== ASSERTION_AUDIENCE) return invalidGrant("Invalid JWT: Failed audience check.");
+  if (!hasSaneTimes(claims, nowSeconds)) return invalidGrant(BAD_TIMES);
+  if ((readAssertion(form).audience ?? "") === "") {
+    const description = "Invalid OAuth scope or ID token audience provided.";
+    return { error: "invalid_scope", description };
+  }
+  return undefined;
+}
+
+const invalidGrant = (description: string) => ({ error: "invalid_grant", description });
+
+function claimsOf(assertion: string): JWTPayload | undefined {
+  try {
+    return decodeJwt(assertion);
+  } catch {
+    return undefined;
+  }
+}
+
+async function isSignedByAny(assertion: string, keys: readonly KeyObject[]): Promise<boolean> {
+  for (const key of keys) {
+    try {
+      await compactVerify(assertion, key, { algorithms: ["RS256"] });
+      return true;
+    } catch (error) {
+      if (!(error instanceof errors.JOSEError)) throw error;
+    }
+  }
+  return false;
+}
+
+function hasSaneTimes({ iat, exp }: JWTPayload, nowSeconds: number): boolean {
+  if (typeof iat !== "number" || typeof exp !== "number") return false;
+  return (
+    exp > iat &&
+    exp - iat <= MAX_LIFE_SECONDS &&
+    exp > nowSeconds - MAX_SKEW_SECONDS &&
+    Math.abs(iat - nowSeconds) <= MAX_SKEW_SECONDS
+  );
+}

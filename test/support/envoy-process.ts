@@ -1,0 +1,140 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { findEnvoy } from "./envoy-binary.ts";
+import { runOrThrow } from "./server-process.ts";
+
+export interface EnvoyProcess extends AsyncDisposable {
+  /** The port of a listener, by its name in the config. Throws an Error when there is none. */
+  readonly port: (listener: string) => number;
+  readonly adminPort: number;
+  /** Everything it wrote so far, access log included. */
+  readonly logs: () => string;
+  /** The first line, past or to come, that contains `text`. Rejects when Envoy ends without one. */
+  readonly line: (text: string) => Promise<string>;
+  readonly process: ChildProcess;
+  /** Ends it and waits for its end. */
+  readonly stop: () => Promise<void>;
+}
+
+/**
+ * Starts Envoy on a shipped config, rendered with these flags as its users render it, and waits
+ * until it takes connections. Rejects with its last lines if it dies.
+ */
+export async function startEnvoy(name: string, flags: readonly string[]): Promise<EnvoyProcess> {
+  return startEnvoyOn(await renderConfig(name, flags), name);
+}
+
+/** What `envoy NAME` prints, with an admin endpoint from which the ports are learned. */
+export async function renderConfig(name: string, flags: readonly string[]): Promise<string> {
+  return runOrThrow(["envoy", name, "--admin", "127.0.0.1:0", ...flags]);
+}
+
+/** The same for any config whose admin endpoint is on 127.0.0.1:0. */
+export async function startEnvoyOn(
+  config: string,
+  name: string,
+  concurrency = 1,
+): Promise<EnvoyProcess> {
+  const binary = await findEnvoy();
+  const folder = await mkdtemp(join(tmpdir(), "envoy-"));
+  const files = { config: join(folder, "envoy.yaml"), admin: join(folder, "admin") };
+  await writeFile(files.config, config);
+  const child = spawn(binary, argsFor(files, concurrency), {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const log = readLog(child, name);
+  const kill = () => void child.kill("SIGKILL");
+  process.once("exit", kill);
+
+  async function stop(): Promise<void> {
+    child.kill("SIGTERM");
+    await log.ended;
+    process.off("exit", kill);
+    await rm(folder, { recursive: true, force: true });
+  }
+
+  try {
+    await log.line("starting workers");
+    const adminPort = Number((await readFile(files.admin, "utf8")).split(":").at(-1));
+    const ports = await readPorts(`http://127.0.0.1:${adminPort}`);
+    const port = (listener: string) => {
+      const found = ports.get(listener);
+      if (found === undefined) throw new Error(`${name} has no TCP listener ${listener}`);
+      return found;
+    };
+    const logs = () => log.lines.join("\n");
+    const { line } = log;
+    return { port, adminPort, logs, line, process: child, stop, [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function argsFor(files: { config: string; admin: string }, concurrency: number): string[] {
+  const flags = {
+    "--config-path": files.config,
+    "--admin-address-path": files.admin,
+    "--concurrency": String(concurrency),
+    // The access log comes at once, not every 10 s.
+    "--file-flush-interval-msec": "10",
+  };
+  return ["--disable-hot-restart", ...Object.entries(flags).flat()];
+}
+
+function readLog(child: ChildProcess, name: string) {
+  const lines: string[] = [];
+  const waiting = new Set<(line: string) => void>();
+  const ended = Promise.withResolvers<void>();
+  child.once("error", (error) => lines.push(String(error)));
+  child.once("close", () => ended.resolve());
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream === null) continue;
+    createInterface(stream).on("line", (each) => {
+      lines.push(each);
+      for (const tell of waiting) tell(each);
+    });
+  }
+
+  async function line(text: string): Promise<string> {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const tell = (each: string) => each.includes(text) && resolve(each);
+    waiting.add(tell);
+    for (const each of lines) tell(each);
+    const end = ended.promise.then(() => {
+      throw new Error(`${name} ended: no ${JSON.stringify(text)}\n${lines.slice(-10).join("\n")}`);
+    });
+    try {
+      return await Promise.race([promise, end]);
+    } finally {
+      waiting.delete(tell);
+    }
+  }
+
+  return { lines, line, ended: ended.promise };
+}
+
+/** The listeners' ports, once every worker accepts connections. */
+async function readPorts(adminUrl: string): Promise<ReadonlyMap<string, number>> {
+  const get = async (path: string) => (await fetch(`${adminUrl}${path}`)).text();
+  // Each turn is a request to Envoy, which answers as soon as it gets round to it.
+  while (!(await get("/stats?filter=workers_started")).includes("workers_started: 1")) continue;
+  const { listener_statuses: statuses = [] } = JSON.parse(
+    await get("/listeners?format=json"),
+  ) as ListenersAnswer;
+  return new Map(
+    statuses.flatMap(({ name, local_address: address }) =>
+      address.socket_address ? [[name, address.socket_address.port_value] as const] : [],
+    ),
+  );
+}
+
+interface ListenersAnswer {
+  readonly listener_statuses?: readonly {
+    readonly name: string;
+    readonly local_address: { readonly socket_address?: { readonly port_value: number } };
+  }[];
+}

@@ -1,0 +1,108 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
+
+/** The project's folder. */
+export const ROOT = join(import.meta.dirname, "../..");
+const MAIN = join(ROOT, "src/main.ts");
+
+/** One line of the server's log. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: string };
+
+export interface ServerProcess extends AsyncDisposable {
+  readonly pid: number;
+  /** Where it listens, as `host:port` or `unix:path`. */
+  readonly address: string;
+  readonly url: string;
+  /** Every line so far. */
+  readonly lines: () => readonly LogLine[];
+  /** The first line, past or to come, that fits. Rejects when the process ends without one. */
+  readonly line: (fits: (line: LogLine) => boolean) => Promise<LogLine>;
+  /** Sends a signal and goes on. */
+  readonly signal: (signal: NodeJS.Signals) => void;
+  /** Its end: the exit code, or the signal that killed it. */
+  readonly ended: Promise<number | NodeJS.Signals | null>;
+  /** Ends it, politely unless told otherwise, and waits. */
+  readonly stop: (signal?: NodeJS.Signals) => Promise<number | NodeJS.Signals | null>;
+}
+
+/** Runs a command of the program to its end. */
+export async function runMain(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: ROOT,
+    env: { PATH: process.env["PATH"], ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const exited = once(child, "close");
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  await exited;
+  return { code: child.exitCode, stdout, stderr };
+}
+
+/** What a command prints that must succeed. Throws an Error with what it complained of. */
+export async function runOrThrow(args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await runMain(args);
+  if (code !== 0) throw new Error(`${args.join(" ")}: exit code ${code}: ${stderr}`);
+  return stdout;
+}
+
+/** Starts `serve` as its users do and waits until it listens; a free port unless told otherwise. */
+export async function startServer(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<ServerProcess> {
+  const child = spawn(
+    process.execPath,
+    [MAIN, "serve", ...(args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"]), ...args],
+    { cwd: ROOT, env: { PATH: process.env["PATH"], ...env }, stdio: ["ignore", "pipe", "pipe"] },
+  );
+  const lines: LogLine[] = [];
+  const waiting = new Set<(line: LogLine) => void>();
+  const stderr = text(child.stderr);
+  createInterface(child.stdout).on("line", (each) => {
+    const logged = JSON.parse(each) as LogLine;
+    lines.push(logged);
+    for (const tell of waiting) tell(logged);
+  });
+  const ended = once(child, "close").then(() => child.exitCode ?? child.signalCode);
+
+  async function line(fits: (line: LogLine) => boolean): Promise<LogLine> {
+    const { promise, resolve } = Promise.withResolvers<LogLine>();
+    const tell = (each: LogLine) => fits(each) && resolve(each);
+    waiting.add(tell);
+    for (const each of lines) tell(each);
+    const end = ended.then(async (how) => {
+      throw new Error(`the server ended (${how}): ${await stderr}`);
+    });
+    end.catch(() => {});
+    try {
+      return await Promise.race([promise, end]);
+    } finally {
+      waiting.delete(tell);
+    }
+  }
+
+  async function stop(signal: NodeJS.Signals = "SIGTERM") {
+    child.kill(signal);
+    return ended;
+  }
+
+  const { listen } = await line(({ msg }) => msg === "listening");
+  const address = String(listen);
+  return {
+    pid: child.pid ?? 0,
+    address,
+    url: `http://${address}`,
+    lines: () => lines,
+    line,
+    signal: (signal) => void child.kill(signal),
+    ended,
+    stop,
+    [Symbol.asyncDispose]: async () => void (await stop("SIGKILL")),
+  };
+}

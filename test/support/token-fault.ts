@@ -1,0 +1,138 @@
+import type { ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+
+/** How a token endpoint can fail. */
+export type TokenFault =
+  /** Takes a connection and drops it at once. */
+  | { readonly kind: "refuse" }
+  /** Never answers. */
+  | { readonly kind: "hang" }
+  /** Begins an answer and cuts the connection. */
+  | { readonly kind: "reset" }
+  /** Any answer at all; a `body` that is no text is written as JSON. */
+  | {
+      readonly kind: "status";
+      readonly status: number;
+      readonly body?: unknown;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
+  /** 200 and nothing. */
+  | { readonly kind: "empty" }
+  /** 200 and a web page, as from a captive portal. */
+  | { readonly kind: "html" }
+  /** 200 and 200 MB. */
+  | { readonly kind: "huge" }
+  | { readonly kind: "no_id_token" }
+  | { readonly kind: "id_token_not_text" }
+  /** A token, truly signed, for another audience than the one asked for. */
+  | { readonly kind: "wrong_audience" }
+  /** A token, truly signed, that has ended. */
+  | { readonly kind: "expired" }
+  /** A token with a line break, which would start a header of its own. */
+  | { readonly kind: "control_characters" }
+  /** 400 with the request's body, assertion included, in its description. */
+  | { readonly kind: "echo" };
+
+/** The faults to come. */
+export interface Faults {
+  /** Fails the next `count` exchanges this way, all when it is left out; undefined ends it. */
+  readonly set: (fault: TokenFault | undefined, count?: number) => void;
+  /** The fault for the exchange at hand. */
+  readonly next: () => TokenFault | undefined;
+  /** Whether the connection at hand is to be refused; that counts as its exchange. */
+  readonly refuses: () => boolean;
+}
+
+/** Starts without a fault. */
+export function createFaults(): Faults {
+  let fault: TokenFault | undefined;
+  let left = 0;
+  const next = () => {
+    if (left === 0) return undefined;
+    left -= 1;
+    return fault;
+  };
+  return {
+    set: (newFault, count = Number.POSITIVE_INFINITY) => {
+      fault = newFault;
+      left = count;
+    },
+    next,
+    refuses: () => fault?.kind === "refuse" && next() !== undefined,
+  };
+}
+
+/** What faulty answers are made of. */
+export interface FaultMaterial {
+  /** The request's body. */
+  readonly body: string;
+  /** Signs a token for the request with some claims changed. */
+  readonly sign: (changes: Readonly<Record<string, unknown>>) => Promise<string>;
+  readonly nowSeconds: number;
+}
+
+/** Answers a request with a fault. Resolves when all is sent that will be, or the peer is gone. */
+export async function answerWithFault(
+  fault: TokenFault,
+  response: ServerResponse,
+  { body, sign, nowSeconds }: FaultMaterial,
+): Promise<void> {
+  switch (fault.kind) {
+    case "refuse":
+      response.socket?.destroy();
+      return;
+    case "hang":
+      return;
+    case "reset":
+      response.writeHead(200, { "content-type": "application/json", "content-length": "1000" });
+      response.write('{"id_token":"', () => response.socket?.resetAndDestroy());
+      return;
+    case "status":
+      return sendAny(response, fault.status, fault.body ?? "", fault.headers);
+    case "empty":
+      return sendAny(response, 200, "");
+    case "html":
+      return sendAny(response, 200, "<!doctype html><title>Log in</title>", {
+        "content-type": "text/html",
+      });
+    case "huge":
+      return sendHuge(response);
+    case "no_id_token":
+      return sendAny(response, 200, { access_token: "none", expires_in: 3599 });
+    case "id_token_not_text":
+      return sendAny(response, 200, { id_token: 12_345 });
+    case "wrong_audience":
+      return sendAny(response, 200, { id_token: await sign({ aud: "https://other.example" }) });
+    case "expired":
+      return sendAny(response, 200, {
+        id_token: await sign({ iat: nowSeconds - 3601, exp: nowSeconds - 1 }),
+      });
+    case "control_characters":
+      return sendAny(response, 200, { id_token: `${await sign({})}\r\nx-injected: 1` });
+    case "echo":
+      return sendAny(response, 400, { error: "invalid_grant", error_description: body });
+  }
+}
+
+/** Sends a whole answer, as JSON unless the body is text. */
+export function sendAny(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  const isText = typeof body === "string";
+  response.writeHead(status, {
+    "content-type": isText ? "text/plain" : "application/json; charset=utf-8",
+    ...headers,
+  });
+  response.end(isText ? body : JSON.stringify(body));
+}
+
+async function sendHuge(response: ServerResponse): Promise<void> {
+  const megabyte = Buffer.alloc(1_000_000, "a");
+  response.writeHead(200, { "content-type": "application/json" });
+  // Whoever reads it stops long before its end.
+  await pipeline(Readable.from(Array<Buffer>(200).fill(megabyte)), response).catch(() => {});
+}

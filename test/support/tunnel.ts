@@ -1,0 +1,101 @@
+import { startEnvoy, type EnvoyProcess } from "./envoy-process.ts";
+import { startGoogle, type Google } from "./google.ts";
+import { runOrThrow, startServer, type ServerProcess } from "./server-process.ts";
+import { startTcpService, type TcpService } from "./tcp-service.ts";
+import { makeTemporaryFolder } from "./temporary-folder.ts";
+
+/** The private service at the end of the tunnel. */
+export const TUNNEL_HOST = "tunnel-abc123-ew.a.run.app";
+export const TUNNEL_AUDIENCE = `https://${TUNNEL_HOST}`;
+
+export interface TunnelOptions {
+  /** Told of each part as it comes up. */
+  readonly onStep?: (what: string) => void;
+  /** Which client config; `tunnel-client` unless told otherwise. */
+  readonly client?: "tunnel-client" | "tunnel-client-public";
+  /** Further flags of the auth server. */
+  readonly serveFlags?: readonly string[];
+  readonly tokenLifeSeconds?: number;
+}
+
+/** The whole path of a TCP connection: each part is the real one, but for Google's. */
+export interface Tunnel extends AsyncDisposable {
+  readonly google: Google;
+  readonly tcpService: TcpService;
+  readonly tunnelServer: EnvoyProcess;
+  readonly authServer: ServerProcess;
+  readonly tunnelClient: EnvoyProcess;
+  /** Where TCP clients connect. */
+  readonly port: number;
+  /** Holds the certificates of both ends. */
+  readonly certDir: string;
+}
+
+/** Starts every part of the tunnel, from the far end to the near one. */
+export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> {
+  const { onStep = () => {}, client = "tunnel-client", serveFlags = [] } = options;
+  await using parts = new AsyncDisposableStack();
+  const certs = parts.use(await makeTemporaryFolder());
+  await runOrThrow(["certs", certs.path]);
+  onStep("certificates of both ends, from a CA made for them");
+
+  const tcpService = parts.use(await startTcpService());
+  onStep(`TCP server on port ${tcpService.port}`);
+
+  const certDirFlag = `--cert-dir=${certs.path}`;
+  const target = `127.0.0.1:${tcpService.port}`;
+  const tunnelServer = parts.use(
+    await startEnvoy("tunnel-server", ["--port=0", `--target=${target}`, certDirFlag]),
+  );
+  const containerPort = tunnelServer.port("http");
+  onStep(`tunnel-server Envoy on the container port, ${containerPort}`);
+
+  const google = parts.use(
+    await startGoogle({
+      ...options,
+      services: [
+        {
+          host: TUNNEL_HOST,
+          audiences: [TUNNEL_AUDIENCE],
+          containerPort,
+          containerProtocol: "h2c",
+          public: client === "tunnel-client-public",
+        },
+      ],
+    }),
+  );
+  onStep(`stand-in for Google's token endpoint, ${google.endpoint.url}`);
+  onStep(`stand-in for Cloud Run, ${TUNNEL_AUDIENCE} on port ${google.cloudRun.port}`);
+
+  const authServer = parts.use(
+    await startServer([
+      `--credentials=${google.keyFile}`,
+      `--audience=${TUNNEL_AUDIENCE}`,
+      ...serveFlags,
+    ]),
+  );
+  onStep(`auth server on ${authServer.address}`);
+
+  const tunnelClient = parts.use(
+    await startEnvoy(client, [
+      ...google.serviceFlags(TUNNEL_HOST),
+      "--listen=127.0.0.1:0",
+      certDirFlag,
+      ...(client === "tunnel-client" ? [`--authz=${authServer.address}`] : []),
+    ]),
+  );
+  const port = tunnelClient.port("tcp");
+  onStep(`${client} Envoy on 127.0.0.1:${port}`);
+
+  const all = parts.move();
+  return {
+    google,
+    tcpService,
+    tunnelServer,
+    authServer,
+    tunnelClient,
+    port,
+    certDir: certs.path,
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
