@@ -1,5 +1,5 @@
 import { elapsedMs, type Clock, type Instant } from "./clock.ts";
-import type { Credential } from "./credential.ts";
+import type { Credential, CredentialFile } from "./credential.ts";
 import { MintError, type MintCode } from "./errors.ts";
 import { retryPauseMs } from "./retry.ts";
 import type { IdToken } from "./token.ts";
@@ -14,14 +14,6 @@ export interface SwapEvents {
     /** Whether this content of the file fails for the first time. */
     readonly isNew: boolean;
   }) => void;
-}
-
-/** A credential file's content. */
-export interface CredentialFile {
-  /** Tells one content from another. */
-  readonly fingerprint: string;
-  /** Throws a StartError of one line when the content is no usable credential. */
-  readonly parse: () => Credential;
 }
 
 export interface CredentialSourceOptions {

@@ -8,3 +8,11 @@ export interface Credential {
   readonly keyId: string;
   readonly mint: Mint;
 }
+
+/** A credential file's content. */
+export interface CredentialFile {
+  /** Tells one content from another. */
+  readonly fingerprint: string;
+  /** Throws a StartError of one line when the content is no usable credential. */
+  readonly parse: () => Credential;
+}

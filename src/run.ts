@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import { formatAddress, type Address } from "./address.ts";
 import { createAudienceRule } from "./audience.ts";
 import type { Clock } from "./clock.ts";
 import { isExposed, type Config } from "./config.ts";
-import { createCredentialSource, type CredentialFile } from "./credential-source.ts";
-import type { Credential } from "./credential.ts";
+import { readCredential } from "./credential-file.ts";
+import { createCredentialSource } from "./credential-source.ts";
 import { StartError } from "./errors.ts";
 import { watchFile } from "./file-watch.ts";
 import { buildApp } from "./http/app.ts";
@@ -14,8 +13,6 @@ import { logEvents, tellBoth } from "./log-events.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import { createMintQueue } from "./mint-queue.ts";
-import { createMinter } from "./minter.ts";
-import { parseServiceAccountKey, readKeyFile } from "./service-account-key.ts";
 import { createTokenSource } from "./token-source.ts";
 
 export interface RunningServer {
@@ -99,18 +96,6 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
 
 /** Proves a new credential where no audience is configured; the token is thrown away. */
 const PROOF_AUDIENCE = "https://idtoken-authz.invalid";
-
-async function readCredential(path: string, clock: Clock): Promise<CredentialFile> {
-  const text = await readKeyFile(path);
-  return {
-    fingerprint: createHash("sha256").update(text).digest("base64"),
-    parse: (): Credential => {
-      const key = parseServiceAccountKey(text, path);
-      const { clientEmail: principal, keyId } = key;
-      return { type: "service_account", principal, keyId, mint: createMinter(key, clock) };
-    },
-  };
-}
 
 async function listen(app: FastifyInstance, address: Address): Promise<Address> {
   try {
