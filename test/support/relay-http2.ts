@@ -50,26 +50,26 @@ export function containerByH2c(port: number): {
   readonly open: OpenContainer;
   readonly close: () => void;
 } {
-  let session: ClientHttp2Session | undefined;
+  let connection: { readonly session: ClientHttp2Session; connected: boolean } | undefined;
 
-  function usableSession(): ClientHttp2Session {
-    if (session === undefined || session.closed || session.destroyed) {
-      const fresh = connect(`http://127.0.0.1:${port}`, HTTP2_OPTIONS);
+  function usableConnection() {
+    if (connection === undefined || connection.session.closed || connection.session.destroyed) {
+      const session = connect(`http://127.0.0.1:${port}`, HTTP2_OPTIONS);
+      const fresh = { session, connected: false };
       // Its streams tell of it.
-      fresh.on("error", () => {});
-      fresh.once("connect", () => fresh.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
-      session = fresh;
+      session.on("error", () => {});
+      session.once("connect", () => {
+        fresh.connected = true;
+        session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+      });
+      connection = fresh;
     }
-    return session;
+    return connection;
   }
 
   const open: OpenContainer = ({ method, path, authority, headers, hasBody }, listener) => {
-    const connection = usableSession();
-    let connected = !connection.connecting;
-    connection.once("connect", () => {
-      connected = true;
-    });
-    const stream = connection.request(
+    const current = usableConnection();
+    const stream = current.session.request(
       { ...headers, ":method": method, ":path": path, ":authority": authority, ":scheme": "http" },
       hasBody ? { waitForTrailers: true } : { endStream: true },
     );
@@ -78,11 +78,11 @@ export function containerByH2c(port: number): {
       const endStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
       listener.response({ status, headers: endToEnd(rest), endStream }, side);
     });
-    side.onGone((code) => (connected ? listener.gone(code) : listener.unreachable()));
+    side.onGone((code) => (current.connected ? listener.gone(code) : listener.unreachable()));
     return side;
   };
 
-  return { open, close: () => session?.destroy() };
+  return { open, close: () => connection?.session.destroy() };
 }
 
 /** A stream's two bodies, its trailers and its end. */
