@@ -6,17 +6,6 @@ export type MintCode =
   | "mint_timeout"
   | "mint_invalid_answer";
 
-/** A check that must not get a token: the caller asked for what the operator did not allow. */
-export class Refusal extends Error {
-  override readonly name = "Refusal";
-  readonly code: RefusalCode;
-
-  constructor(code: RefusalCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
 /**
  * No token could be had. The message is safe to log: whoever throws it leaves tokens, assertions
  * and keys out.

@@ -10,7 +10,8 @@ export interface TcpService extends AsyncDisposable {
   readonly close: () => Promise<void>;
 }
 
-const BANNER =
+/** What it greets with. */
+export const BANNER =
   "Congrats! You have reached a TCP server inside a private Cloud Run service, through the tunnel.\n";
 
 /** Starts the TCP server behind the tunnel: it greets each connection and echoes every byte. */

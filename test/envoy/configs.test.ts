@@ -1,0 +1,74 @@
+import { execFile } from "node:child_process";
+import { readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { envoyConfigNames } from "../../src/commands/envoy.ts";
+import { findEnvoy } from "../support/envoy-binary.ts";
+import { ROOT, runMain, runOrThrow } from "../support/server-process.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+
+const run = promisify(execFile);
+const parts = new AsyncDisposableStack();
+let folder = "";
+let certDir = "";
+
+beforeAll(async () => {
+  folder = parts.use(await makeTemporaryFolder()).path;
+  certDir = join(folder, "certs");
+  await runOrThrow(["certs", certDir]);
+});
+afterAll(() => parts.disposeAsync());
+
+/** What Envoy itself says of a config. Rejects with its complaint. */
+async function validate(config: string): Promise<string> {
+  const path = join(folder, "envoy.yaml");
+  await writeFile(path, config);
+  const flags = ["--mode", "validate", "--disable-hot-restart", "-c", path];
+  const { stdout, stderr } = await run(await findEnvoy(), flags);
+  return stdout + stderr;
+}
+
+const SERVICE = ["--service-url", "https://tunnel-abc123-ew.a.run.app"];
+const CASES: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  "tunnel-client": [
+    SERVICE,
+    [...SERVICE, "--authz", "unix:/run/authz.sock", "--listen", "[::1]:7777"],
+    [...SERVICE, "--authz", "authz.internal:8080", "--connect-to", "10.0.0.1:8443"],
+  ],
+  "tunnel-client-public": [SERVICE, [...SERVICE, "--admin", "127.0.0.1:9901"]],
+  "tunnel-server": [[], ["--port", "9000", "--target", "db.internal:5432"]],
+};
+
+describe("every config in envoy/", () => {
+  it("is known to the envoy command, and tried here", async () => {
+    const files = (await readdir(join(ROOT, "envoy"))).sort();
+    expect(files).toEqual(envoyConfigNames.map((name) => `${name}.yaml`).sort());
+    expect(Object.keys(CASES).sort()).toEqual([...envoyConfigNames].sort());
+  });
+
+  it.each(
+    Object.entries(CASES).flatMap(([name, flags]) => flags.map((each) => ({ name, flags: each }))),
+  )("$name $flags is a config that Envoy accepts", async ({ name, flags }) => {
+    const config = await runOrThrow(["envoy", name, "--cert-dir", certDir, ...flags]);
+    expect(await validate(config)).toContain("OK");
+  });
+
+  it.each(envoyConfigNames)("%s lets no request pass without a token", async (name) => {
+    const config = await runOrThrow(["envoy", name, ...(CASES[name]?.[0] ?? [])]);
+    expect(config).not.toContain("failure_mode_allow: true");
+  });
+});
+
+describe("envoy NAME with wrong flags", () => {
+  it("prints no config, lists every fault on standard error and ends with 2", async () => {
+    const flags = ["--service-url", "http://x", "--listen", "here:99999", "--authz", "a b:1"];
+    const { code, stdout, stderr } = await runMain(["envoy", "tunnel-client", ...flags]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr.trim().split("\n")).toEqual([
+      expect.stringMatching(/^--service-url "http:\/\/x": must be https:/),
+      expect.stringMatching(/^--listen "here:99999": must be a port/),
+      expect.stringMatching(/^--authz "a b:1": must be HOST:PORT/),
+    ]);
+  });
+});

@@ -1,0 +1,150 @@
+import { Agent, request, type IncomingMessage } from "node:http";
+import { json, text } from "node:stream/consumers";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { startServer, type ServerProcess } from "../support/server-process.ts";
+import { createServiceAccount } from "../support/service-account.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
+
+const A = "https://a.run.app";
+const OTHER = "https://other.run.app";
+let endpoint: TokenEndpoint;
+let keyFile = "";
+const parts = new AsyncDisposableStack();
+
+beforeAll(async () => {
+  endpoint = parts.use(await startTokenEndpoint());
+  const { path } = parts.use(await makeTemporaryFolder());
+  const account = createServiceAccount({ tokenUri: endpoint.url });
+  endpoint.register(account);
+  keyFile = `${path}/key.json`;
+  await account.writeTo(keyFile);
+});
+afterAll(() => parts.disposeAsync());
+beforeEach(() => endpoint.setFault(undefined));
+
+const serve = (...flags: readonly string[]) =>
+  startServer(["--credentials", keyFile, "--audience", A, "--allow-audience", OTHER, ...flags]);
+
+/** Checks for an audience over a connection of `agent`, or one of its own. */
+function check(server: ServerProcess, audience = A, agent?: Agent): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request(`${server.url}/check`, {
+      headers: { "x-id-token-audience": audience },
+      ...(agent && { agent }),
+    })
+      .once("response", resolve)
+      .once("error", reject)
+      .end();
+  });
+}
+
+const minted = (server: ServerProcess, audience: string) =>
+  server.line((line) => line.msg === "minted an ID token" && line["audience"] === audience);
+
+describe("a token", () => {
+  it("is minted once for 200 concurrent checks on a cold cache, and not again", async () => {
+    await using server = await serve();
+    await minted(server, A);
+    const before = endpoint.exchanges.length;
+    endpoint.hold();
+    const checks = Array.from({ length: 200 }, () => check(server, OTHER));
+    await endpoint.nextExchange();
+    endpoint.release();
+    const answers = await Promise.all(checks);
+    const headers = answers.map((answer) => answer.resume().headers["authorization"]);
+    expect(answers.every(({ statusCode }) => statusCode === 200)).toBe(true);
+    expect(new Set(headers).size).toBe(1);
+    expect(headers[0]).toMatch(/^Bearer [\w-]+\.[\w-]+\.[\w-]+$/);
+    (await check(server, OTHER)).resume();
+    expect(endpoint.exchanges).toHaveLength(before + 1);
+  });
+});
+
+describe("a start while the token endpoint is down", () => {
+  it("leaves the server up, tells why it is not ready, and is ready once the endpoint is back", async () => {
+    await endpoint.stopListening();
+    await using server = await serve();
+    await server.line(({ msg }) => msg === "no ID token can be had");
+    const notReady = await fetch(`${server.url}/readyz`);
+    expect(notReady.status).toBe(503);
+    expect(await notReady.json()).toEqual({
+      status: "not ready",
+      missing: [
+        {
+          audience: A,
+          error: "mint_unavailable",
+          reason: `no answer from ${new URL(endpoint.url).host}: ECONNREFUSED`,
+        },
+      ],
+    });
+    const refused = await check(server);
+    expect(refused.statusCode).toBe(503);
+    expect(await json(refused)).toEqual({ error: "mint_unavailable" });
+    expect((await fetch(`${server.url}/livez`)).status).toBe(200);
+    await endpoint.listenAgain();
+    await minted(server, A);
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(200);
+    expect((await check(server)).resume().statusCode).toBe(200);
+  });
+});
+
+describe("SIGTERM", () => {
+  it("makes it not ready at once, finishes open checks and ends with 0", async () => {
+    await using server = await serve();
+    await minted(server, A);
+    endpoint.hold();
+    const open = check(server, OTHER);
+    await endpoint.nextExchange();
+    server.signal("SIGTERM");
+    await server.line(({ msg }) => msg === "draining");
+    const ready = await fetch(`${server.url}/readyz`);
+    expect(ready.status).toBe(503);
+    expect(await ready.json()).toMatchObject({ status: "draining" });
+    endpoint.release();
+    const answer = await open;
+    expect(answer.statusCode).toBe(200);
+    expect(await text(answer)).toBe("");
+    expect(await server.ended).toBe(0);
+  });
+
+  it("ends a kept connection with its next answer, not under a request", async () => {
+    await using server = await serve();
+    await minted(server, A);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const before = await check(server, A, agent);
+    expect(before.headers["connection"]).toBe("keep-alive");
+    await text(before);
+    server.signal("SIGTERM");
+    await server.line(({ msg }) => msg === "draining");
+    const after = await check(server, A, agent);
+    expect(after.statusCode).toBe(200);
+    expect(after.headers["connection"]).toBe("close");
+    await text(after);
+    expect(await server.ended).toBe(0);
+  });
+
+  it("waits no longer than the drain timeout for an open check", async () => {
+    await using server = await serve("--drain-timeout", "300ms", "--mint-timeout", "60s");
+    await minted(server, A);
+    endpoint.setFault({ kind: "hang" });
+    const open = check(server, OTHER).catch(({ code }) => code);
+    await endpoint.nextExchange();
+    server.signal("SIGTERM");
+    expect(await open).toBe("ECONNRESET");
+    expect(await server.ended).toBe(0);
+  });
+
+  it("twice ends it at once, with 1", async () => {
+    await using server = await serve("--mint-timeout", "60s");
+    await minted(server, A);
+    endpoint.setFault({ kind: "hang" });
+    const open = check(server, OTHER).catch(({ code }) => code);
+    await endpoint.nextExchange();
+    server.signal("SIGTERM");
+    await server.line(({ msg }) => msg === "draining");
+    server.signal("SIGINT");
+    expect(await server.ended).toBe(1);
+    expect(await open).toBe("ECONNRESET");
+  });
+});

@@ -1,0 +1,58 @@
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { connect } from "node:http2";
+import { connect as connectTls } from "node:tls";
+import type { Google } from "./google.ts";
+
+export interface BareTunnelOptions {
+  readonly google: Google;
+  readonly host: string;
+  readonly method?: "POST" | "GET";
+  readonly authorization?: string;
+  /** PEM of the authority behind the tunnel server's certificate. */
+  readonly tunnelCa: string;
+  /** What the client end shows of itself, if anything. */
+  readonly client?: { readonly cert: string; readonly key: string };
+}
+
+/** How far a bare tunnel got. */
+export type BareTunnelOutcome =
+  | { readonly status: number }
+  /** The POST was taken; then mTLS inside it ended this way, or let the first bytes through. */
+  | { readonly status: 200; readonly tls: string };
+
+/**
+ * Opens a tunnel by hand, without any client Envoy: a POST stream to the service, TLS inside it.
+ * Resolves with how far that got.
+ */
+export async function openBareTunnel(options: BareTunnelOptions): Promise<BareTunnelOutcome> {
+  const { google, host, method = "POST", authorization, tunnelCa, client } = options;
+  const session = connect(`https://127.0.0.1:${google.cloudRun.port}`, {
+    ca: await readFile(google.caFile),
+    servername: host,
+  });
+  try {
+    const stream = session.request({
+      ":method": method,
+      ":path": "/",
+      ":authority": host,
+      ...(authorization !== undefined && { authorization }),
+    });
+    const [headers] = (await once(stream, "response")) as [{ ":status": number }];
+    const status = headers[":status"];
+    if (status !== 200) return { status };
+    const tls = connectTls({
+      socket: stream,
+      ca: tunnelCa,
+      servername: "tunnel-server",
+      ...client,
+    });
+    const { promise, resolve } = Promise.withResolvers<string>();
+    tls.once("data", () => resolve("accepted"));
+    tls.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    tls.once("close", () => resolve("closed"));
+    return { status, tls: await promise };
+  } finally {
+    session.destroy();
+  }
+}
