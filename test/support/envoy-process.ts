@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { atExit } from "./at-exit.ts";
 import { findEnvoy } from "./envoy-binary.ts";
 import { runOrThrow } from "./server-process.ts";
+import { makeTemporaryFolder } from "./temporary-folder.ts";
 
 export interface EnvoyProcess extends AsyncDisposable {
   /** The port of a listener, by its name in the config. Throws an Error when there is none. */
@@ -39,39 +40,38 @@ export async function startEnvoyOn(
   concurrency = 1,
 ): Promise<EnvoyProcess> {
   const binary = await findEnvoy();
-  const folder = await mkdtemp(join(tmpdir(), "envoy-"));
+  await using parts = new AsyncDisposableStack();
+  const { path: folder } = parts.use(await makeTemporaryFolder());
   const files = { config: join(folder, "envoy.yaml"), admin: join(folder, "admin") };
   await writeFile(files.config, config);
   const child = spawn(binary, argsFor(files, concurrency), {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const log = readLog(child, name);
-  const kill = () => void child.kill("SIGKILL");
-  process.once("exit", kill);
-
-  async function stop(): Promise<void> {
+  const callOff = atExit(() => child.kill("SIGKILL"));
+  parts.defer(async () => {
     child.kill("SIGTERM");
     await log.ended;
-    process.off("exit", kill);
-    await rm(folder, { recursive: true, force: true });
-  }
-
-  try {
-    await log.line("starting workers");
-    const adminPort = Number((await readFile(files.admin, "utf8")).split(":").at(-1));
-    const ports = await readPorts(`http://127.0.0.1:${adminPort}`);
-    const port = (listener: string) => {
+    callOff();
+  });
+  await log.line("starting workers");
+  const adminPort = Number((await readFile(files.admin, "utf8")).split(":").at(-1));
+  const ports = await readPorts(`http://127.0.0.1:${adminPort}`);
+  const all = parts.move();
+  const stop = () => all.disposeAsync();
+  return {
+    port: (listener) => {
       const found = ports.get(listener);
       if (found === undefined) throw new Error(`${name} has no TCP listener ${listener}`);
       return found;
-    };
-    const logs = () => log.lines.join("\n");
-    const { line } = log;
-    return { port, adminPort, logs, line, process: child, stop, [Symbol.asyncDispose]: stop };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
+    },
+    adminPort,
+    logs: () => log.lines.join("\n"),
+    line: log.line,
+    process: child,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
 }
 
 function argsFor(files: { config: string; admin: string }, concurrency: number): string[] {

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
+import { atExit } from "./at-exit.ts";
 
 /** The project's folder. */
 export const ROOT = join(import.meta.dirname, "../..");
@@ -69,7 +70,11 @@ export async function startServer(
     lines.push(logged);
     for (const tell of waiting) tell(logged);
   });
-  const ended = once(child, "close").then(() => child.exitCode ?? child.signalCode);
+  const callOff = atExit(() => child.kill("SIGKILL"));
+  const ended = once(child, "close").then(() => {
+    callOff();
+    return child.exitCode ?? child.signalCode;
+  });
 
   async function line(fits: (line: LogLine) => boolean): Promise<LogLine> {
     const { promise, resolve } = Promise.withResolvers<LogLine>();
