@@ -49,17 +49,18 @@ describe("a Unix socket", () => {
     const dead = await startServer([...serveFlags, ...listen]);
     await dead.stop("SIGKILL");
     expect((await stat(socketPath)).isSocket()).toBe(true);
-    await using _server = await startServer([...serveFlags, ...listen]);
+    await using server = await startServer([...serveFlags, ...listen]);
+    expect(server.address).toBe(`unix:${socketPath}`);
     expect((await get({ socketPath, path: "/livez" })).statusCode).toBe(200);
   });
 
   it("of a live process is left alone: exit code 1", async () => {
     const socketPath = join(folder, "live.sock");
     const listen = ["--listen", `unix:${socketPath}`];
-    await using _live = await startServer([...serveFlags, ...listen]);
+    await using live = await startServer([...serveFlags, ...listen]);
     const { code, stderr } = await runMain(["serve", ...serveFlags, ...listen]);
     expect(code).toBe(1);
-    expect(stderr).toBe(`unix:${socketPath}: cannot listen: the address is taken\n`);
+    expect(stderr).toBe(`${live.address}: cannot listen: the address is taken\n`);
     expect((await get({ socketPath, path: "/livez" })).statusCode).toBe(200);
   });
 
@@ -133,20 +134,6 @@ describe("the check secret", () => {
     expect(err).toMatchObject({ message: expect.stringContaining(file) });
     expect(await statusFor("second secret")).toBe(200);
     expect(JSON.stringify(server.lines())).not.toMatch(/(?:first|second) secret/);
-  });
-
-  it.each([
-    ["empty", "\n"],
-    ["of several lines", "hidden\nhidden\n"],
-    ["not ASCII", "hiddén"],
-    ["too long for a header", "hidden".repeat(200)],
-  ])("that is %s is refused at start, with the path and the rule", async (name, content) => {
-    const file = join(folder, name);
-    await writeFile(file, content);
-    const { code, stderr } = await runMain(["serve", ...serveFlags, `--check-secret-file=${file}`]);
-    expect(code).toBe(1);
-    expect(stderr).toContain(`${file}: the check secret must be one line of 1 to 1024`);
-    expect(stderr).not.toContain("hidd");
   });
 
   it("that cannot be read is refused at start", async () => {
