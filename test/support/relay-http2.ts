@@ -16,6 +16,9 @@ export const HTTP2_OPTIONS = {
   settings: { initialWindowSize: 1024 * 1024, maxConcurrentStreams: 100 },
   // In megabytes; the default ends sessions that carry much at once.
   maxSessionMemory: 1000,
+  // Each tunnel that its client ends is a reset stream; the default ends sessions that see many.
+  streamResetBurst: 1_000_000,
+  streamResetRate: 1_000_000,
 };
 export const CONNECTION_WINDOW_BYTES = 128 * 1024 * 1024;
 
