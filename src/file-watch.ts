@@ -33,10 +33,12 @@ export function watchFile(path: string, clock: Clock, onMaybeChanged: () => void
     ignoreInitial: true,
     ignored: (each) => resolve(each) !== folder && !names.has(basename(each)),
   });
-  watcher.on("all", () => {
+  const lookSoon = () => {
     cancelQuiet();
     cancelQuiet = clock.schedule(QUIET_MS, onMaybeChanged);
-  });
+  };
+  // What changed before the watch stood tells of no event.
+  watcher.on("ready", lookSoon).on("all", lookSoon);
   // No inotify watch to be had, or the folder is gone: the poll goes on.
   watcher.on("error", () => {});
   return () => {

@@ -23,9 +23,12 @@ export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessE
   // Mints go through the proxy that HTTPS_PROXY and NO_PROXY name, as other programs' requests do.
   setGlobalProxyFromEnv();
   const signals = listenForSignals();
+  // Until there is something to reload, a SIGHUP must not end the process.
+  let reload = () => {};
+  process.on("SIGHUP", () => reload());
   const output = openStandardOutput();
   const server = await run(config, systemClock, createLogger(config.logLevel, output.stream));
-  process.on("SIGHUP", server.reload);
+  ({ reload } = server);
   await signals.first;
   const code = await Promise.race([server.close().then(() => 0), signals.second.then(() => 1)]);
   await output.end();

@@ -1,0 +1,91 @@
+import { decodeJwt } from "jose";
+import { rename, writeFile } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startGateway, type Gateway } from "../support/gateway.ts";
+import { startHttpService } from "../support/http-service.ts";
+import { httpAttempt, startLoad } from "../support/load.ts";
+import type { LogLine } from "../support/server-process.ts";
+import { createServiceAccount, type ServiceAccount } from "../support/service-account.ts";
+
+const ACCOUNTS = ["caller", "other"].map((name) => `${name}@test-project.iam.gserviceaccount.com`);
+const ROUNDS = 5;
+
+describe("20 changes of the key file under load", () => {
+  const parts = new AsyncDisposableStack();
+  let gateway: Gateway;
+  beforeAll(async () => {
+    const container = parts.use(
+      await startHttpService({ request: (_request, response) => response.end("hello") }),
+    );
+    gateway = parts.use(await startGateway({ container }));
+  });
+  afterAll(() => parts.disposeAsync());
+
+  /** Waits for the first line after `from` that fits, and returns how many there are then. */
+  async function told(from: number, fits: (line: LogLine) => boolean): Promise<number> {
+    const { authServer } = gateway;
+    await authServer.line((line) => authServer.lines().indexOf(line) >= from && fits(line));
+    return authServer.lines().length;
+  }
+
+  async function replace(text: string): Promise<void> {
+    const { keyFile } = gateway.google;
+    await writeFile(`${keyFile}.new`, text);
+    await rename(`${keyFile}.new`, keyFile);
+  }
+
+  function newKey(clientEmail: string | undefined): ServiceAccount {
+    const { url: tokenUri, register } = gateway.google.endpoint;
+    const key = createServiceAccount({ tokenUri, ...(clientEmail && { clientEmail }) });
+    register(key);
+    return key;
+  }
+
+  async function identity(): Promise<unknown> {
+    const { headers } = await fetch(`${gateway.authServer.url}/check`);
+    return decodeJwt(headers.get("authorization")?.replace("Bearer ", "") ?? "")["email"];
+  }
+
+  it("lose no request; bad ones are told of and not used; another account is used at once", async () => {
+    const { google, authServer } = gateway;
+    const swapped = ({ msg }: LogLine) => msg === "changed the credential";
+    const notUsed = ({ msg, level }: LogLine) =>
+      level === "error" && String(msg).includes("the old credential stays");
+    const load = startLoad(16, httpAttempt(gateway.url));
+    let seen = authServer.lines().length;
+    for (let round = 0; round < ROUNDS; round++) {
+      const account = ACCOUNTS[round % 2];
+      const before = await identity();
+      // A new key of the account in use.
+      await replace(JSON.stringify(newKey(String(before)).keyFile));
+      seen = await told(seen, swapped);
+      // Cut short, as while it is written.
+      await replace(JSON.stringify(newKey(account).keyFile).slice(0, 1000));
+      seen = await told(seen, notUsed);
+      // One that Google does not know.
+      const unknown = createServiceAccount({ tokenUri: google.endpoint.url });
+      await replace(JSON.stringify(unknown.keyFile));
+      seen = await told(seen, notUsed);
+      expect(await identity()).toBe(before);
+      const next = newKey(ACCOUNTS[(round + 1) % 2]);
+      await replace(JSON.stringify(next.keyFile));
+      seen = await told(seen, swapped);
+      expect(await identity()).toBe(next.clientEmail);
+    }
+    await load.more(100);
+    expect(await load.stop()).toEqual({ ok: expect.any(Number) });
+    expect(google.cloudRun.refused()).toBe(0);
+    const metrics = await (await fetch(`${authServer.url}/metrics`)).text();
+    const swaps = (outcome: string) =>
+      Number(
+        metrics
+          .split("\n")
+          .find((line) => line.includes(`credential_swaps_total{outcome="${outcome}"}`))
+          ?.split(" ")
+          .at(-1),
+      );
+    expect([swaps("ok"), swaps("invalid_file")]).toEqual([2 * ROUNDS, ROUNDS]);
+    // Those are tried again after a while.
+    expect(swaps("mint_rejected")).toBeGreaterThanOrEqual(ROUNDS);
+  });
+});

@@ -1,0 +1,86 @@
+import { mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { startServer, type LogLine } from "../support/server-process.ts";
+import { createServiceAccount, type ServiceAccount } from "../support/service-account.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
+
+const parts = new AsyncDisposableStack();
+let endpoint: TokenEndpoint;
+let folder = "";
+let keyFile = "";
+let first: ServiceAccount;
+let second: ServiceAccount;
+
+beforeAll(async () => {
+  endpoint = parts.use(await startTokenEndpoint());
+  first = createServiceAccount({ tokenUri: endpoint.url });
+  second = createServiceAccount({ tokenUri: endpoint.url });
+  endpoint.register(first);
+  endpoint.register(second);
+});
+beforeEach(async () => {
+  folder = parts.use(await makeTemporaryFolder()).path;
+  keyFile = join(folder, "key.json");
+});
+afterAll(() => parts.disposeAsync());
+
+const serve = (path = keyFile) =>
+  startServer(["--credentials", path, "--audience", "https://a.run.app"]);
+const textOf = ({ keyFile: fields }: ServiceAccount) => JSON.stringify(fields);
+const changedTo =
+  ({ keyId }: ServiceAccount) =>
+  ({ msg, keyId: shown }: LogLine) =>
+    msg === "changed the credential" && shown === keyId;
+
+describe("a key file is used anew after", () => {
+  it("a write in place", async () => {
+    await first.writeTo(keyFile);
+    await using server = await serve();
+    await writeFile(keyFile, textOf(second));
+    expect(await server.line(changedTo(second))).toMatchObject({ level: "info" });
+  });
+
+  it("a rename over it", async () => {
+    await first.writeTo(keyFile);
+    await using server = await serve();
+    await second.writeTo(`${keyFile}.new`);
+    await rename(`${keyFile}.new`, keyFile);
+    expect(await server.line(changedTo(second))).toMatchObject({ level: "info" });
+  });
+
+  it("its removal, which is told of, and its return", async () => {
+    await first.writeTo(keyFile);
+    await using server = await serve();
+    await rm(keyFile);
+    const gone = await server.line(({ level }) => level === "error");
+    expect(JSON.stringify(gone)).toContain("there is no such file");
+    await second.writeTo(keyFile);
+    expect(await server.line(changedTo(second))).toMatchObject({ level: "info" });
+  });
+
+  it("a swap of links, as Kubernetes changes a mounted Secret", async () => {
+    for (const [name, account] of [["one", first] as const, ["two", second] as const]) {
+      await mkdir(join(folder, name));
+      await account.writeTo(join(folder, name, "key.json"));
+    }
+    await symlink("one", join(folder, "..data"));
+    await symlink(join("..data", "key.json"), keyFile);
+    await using server = await serve();
+    await symlink("two", join(folder, "..data_tmp"));
+    await rename(join(folder, "..data_tmp"), join(folder, "..data"));
+    expect(await server.line(changedTo(second))).toMatchObject({ level: "info" });
+    expect(JSON.parse(await readFile(keyFile, "utf8"))).toEqual(second.keyFile);
+  });
+
+  it("SIGHUP, where no event tells of the change", async () => {
+    const elsewhere = join(parts.use(await makeTemporaryFolder()).path, "key.json");
+    await first.writeTo(elsewhere);
+    await symlink(elsewhere, keyFile);
+    await using server = await serve();
+    await second.writeTo(elsewhere);
+    server.signal("SIGHUP");
+    expect(await server.line(changedTo(second))).toMatchObject({ level: "info" });
+  });
+});
