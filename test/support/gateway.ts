@@ -9,7 +9,7 @@ export const API_AUDIENCE = `https://${API_HOST}`;
 
 export interface GatewayOptions {
   /** Its container. */
-  readonly container: Pick<CloudRunService, "containerPort" | "containerProtocol">;
+  readonly container: Pick<CloudRunService, "containerPort" | "containerProtocol" | "public">;
   /** Further flags of the auth server, and of `envoy gateway`. */
   readonly serveFlags?: readonly string[];
   readonly envoyFlags?: readonly string[];
