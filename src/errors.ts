@@ -5,6 +5,7 @@ export type MintCode =
   | "mint_unavailable"
   | "mint_timeout"
   | "mint_invalid_answer";
+export type PushCode = "push_malformed" | "push_too_large";
 
 /** A check that must not get a token: the caller asked for what the operator did not allow. */
 export class Refusal extends Error {

@@ -59,17 +59,19 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
     events,
   });
   let draining = false;
+  const chooseAudience = createAudienceRule({
+    configured: config.audiences,
+    allowed: config.allowAudiences,
+    fromHost: config.audienceFromHost,
+  });
   const app = await buildApp({
     check: {
-      chooseAudience: createAudienceRule({
-        configured: config.audiences,
-        allowed: config.allowAudiences,
-        fromHost: config.audienceFromHost,
-      }),
+      chooseAudience,
       token: tokens.token,
       tokenHeader: config.tokenHeader,
       checked: metrics.checked,
     },
+    push: { chooseAudience, token: tokens.tokenToPush, pushed: metrics.pushed },
     health: { readiness: tokens.readiness, isDraining: () => draining, metrics },
     onFault: (err) => log.error({ err }, "a request met a fault of this program"),
   });
