@@ -136,7 +136,7 @@ function isRefusal(code: CheckOutcome): boolean {
 }
 
 /** Changes when a token does, and tells nothing of it: Envoy's admin endpoint shows versions. */
-function versionOf(found: readonly { readonly name: string; readonly token: IdToken }[]): string {
-  const texts = found.map(({ name, token }) => JSON.stringify([name, token.header]));
-  return createHash("sha256").update(texts.sort().join("\n")).digest("base64url").slice(0, 22);
+function versionOf(found: readonly { readonly token: IdToken }[]): string {
+  const headers = found.map(({ token }) => token.header).sort();
+  return createHash("sha256").update(headers.join("\n")).digest("base64url").slice(0, 22);
 }
