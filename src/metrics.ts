@@ -19,6 +19,7 @@ const CHECK_OUTCOMES: readonly CheckOutcome[] = [
   "ok",
   "audience_missing",
   "audience_not_allowed",
+  "check_secret_wrong",
   ...MINT_CODES,
 ];
 const PUSH_OUTCOMES: readonly PushOutcome[] = [

@@ -47,11 +47,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     return reply.code(500).send({ error: "internal" });
   });
   await app.register(healthPlugin, options.health);
-  // What gives tokens away has a scope of its own: a hook there is a rule for all that ask.
-  await app.register(async (tokens) => {
-    if (options.check) await tokens.register(checkPlugin, options.check);
-    if (options.push) await tokens.register(pushPlugin, options.push);
-  });
+  if (options.check) await app.register(checkPlugin, options.check);
+  if (options.push) await app.register(pushPlugin, options.push);
   return app;
 }
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { createAudienceRule } from "../../src/audience.ts";
 import { MintError } from "../../src/errors.ts";
 import { buildApp } from "../../src/http/app.ts";
+import type { PushOptions } from "../../src/http/push.ts";
 import type { IdToken } from "../../src/token.ts";
 import { idToken } from "../support/tokens.ts";
 
@@ -15,7 +16,7 @@ const PATH = "/v3/discovery:secrets";
 const unavailable = new MintError("mint_unavailable", "the token endpoint answered 503");
 
 /** An app over tokens that the test chooses; `down` has none. */
-async function setUp(configured: readonly string[] = [A, B]) {
+async function setUp(configured: readonly string[] = [A, B], secret?: PushOptions["secret"]) {
   const outcomes: string[] = [];
   const faults: unknown[] = [];
   const down = new Set<string>();
@@ -33,7 +34,7 @@ async function setUp(configured: readonly string[] = [A, B]) {
       : (tokens.get(audience) ?? Promise.resolve(renew(audience)));
   const app = await buildApp({
     check: { chooseAudience, token, tokenHeader: "authorization", checked: () => {} },
-    push: { chooseAudience, token, pushed: (outcome) => outcomes.push(outcome) },
+    push: { secret, chooseAudience, token, pushed: (outcome) => outcomes.push(outcome) },
     health: {
       readiness: () => [],
       isDraining: () => false,
@@ -52,7 +53,7 @@ async function setUp(configured: readonly string[] = [A, B]) {
   return { app, push, ask, renew, down, outcomes, faults };
 }
 
-const secret = (name: string, { header }: IdToken) => ({
+const resource = (name: string, { header }: IdToken) => ({
   "@type": TYPE,
   name,
   generic_secret: { secret: { inline_string: header } },
@@ -71,7 +72,7 @@ describe("a push", () => {
     expect(response.json()).toEqual({
       version_info: expect.stringMatching(/^[\w-]{22}$/),
       type_url: TYPE,
-      resources: [secret(B, token)],
+      resources: [resource(B, token)],
     });
     expect(outcomes).toEqual(["ok"]);
   });
@@ -79,7 +80,7 @@ describe("a push", () => {
   it("is the default audience's token by the name default", async () => {
     const { ask, renew } = await setUp();
     const token = renew(A);
-    expect((await ask("default")).json()).toMatchObject({ resources: [secret("default", token)] });
+    expect((await ask("default")).json()).toMatchObject({ resources: [resource("default", token)] });
   });
 
   it("waits for a token that is being minted", async () => {
@@ -108,11 +109,8 @@ describe("a push", () => {
     const response = await ask(OTHER, A, B);
     expect(response.statusCode).toBe(200);
     expect(response.json()).toMatchObject({
-      resources: [secret(A, token)],
-      resource_errors: [
-        left(OTHER, 7, `audience_not_allowed: ${OTHER}`),
-        left(B, 14, `mint_unavailable: ${B}`),
-      ],
+      resources: [resource(A, token)],
+      resource_errors: [left(OTHER, 7, "audience_not_allowed"), left(B, 14, "mint_unavailable")],
     });
     expect(outcomes).toEqual(["audience_not_allowed", "ok", "mint_unavailable"]);
   });
@@ -124,8 +122,8 @@ describe("a push", () => {
     expect(response.json()).toMatchObject({
       resources: [],
       resource_errors: [
-        left(OTHER, 7, `audience_not_allowed: ${OTHER}`),
-        left("default", 7, "audience_missing: default"),
+        left(OTHER, 7, "audience_not_allowed"),
+        left("default", 7, "audience_missing"),
       ],
     });
   });
@@ -143,6 +141,19 @@ describe("a push", () => {
 });
 
 describe("a discovery request", () => {
+  it("is refused with 403 and a code without the check secret", async () => {
+    const secret = { matches: (given: string | undefined) => given === "open sesame" };
+    const { push, outcomes } = await setUp([A], secret);
+    const body = { resource_names: [A] };
+    for (const headers of [{}, { "x-authz-secret": "open" }]) {
+      const response = await push(body, headers);
+      expect(response.statusCode).toBe(403);
+      expect(response.json()).toEqual({ error: "check_secret_wrong" });
+    }
+    expect((await push(body, { "x-authz-secret": "open sesame" })).statusCode).toBe(200);
+    expect(outcomes).toEqual(["check_secret_wrong", "check_secret_wrong", "ok"]);
+  });
+
   it.each([
     ["nothing", ""],
     ["no JSON", "{"],
