@@ -80,7 +80,9 @@ describe("a push", () => {
   it("is the default audience's token by the name default", async () => {
     const { ask, renew } = await setUp();
     const token = renew(A);
-    expect((await ask("default")).json()).toMatchObject({ resources: [resource("default", token)] });
+    expect((await ask("default")).json()).toMatchObject({
+      resources: [resource("default", token)],
+    });
   });
 
   it("waits for a token that is being minted", async () => {
