@@ -104,7 +104,10 @@ describe("gateway-push with several services", () => {
 
 describe("gateway-push", () => {
   it("goes over to each renewed token without a restart", async () => {
-    await using gateway = await start("0.5s", { tokenLifeSeconds: 6 });
+    await using gateway = await start("0.5s", {
+      tokenLifeSeconds: 6,
+      serveFlags: ["--refresh-at=0.9"],
+    });
     const seen = new Set<number>();
     await requestUntil(gateway, ({ expiresAtSeconds }) => seen.add(expiresAtSeconds).size === 3);
     expect(gateway.google.cloudRun.refused()).toBe(0);

@@ -66,9 +66,11 @@ export function containerByH2c(port: number): {
   const open: OpenContainer = ({ method, path, authority, headers, hasBody }, listener) => {
     const connection = usableSession();
     let connected = !connection.connecting;
-    connection.once("connect", () => {
-      connected = true;
-    });
+    if (!connected) {
+      connection.once("connect", () => {
+        connected = true;
+      });
+    }
     const stream = connection.request(
       { ...headers, ":method": method, ":path": path, ":authority": authority, ":scheme": "http" },
       hasBody ? { waitForTrailers: true } : { endStream: true },
