@@ -9,7 +9,7 @@ export const API_AUDIENCE = `https://${API_HOST}`;
 
 export interface GatewayOptions {
   /** Its container. */
-  readonly container: Pick<CloudRunService, "containerPort" | "containerProtocol">;
+  readonly container: Pick<CloudRunService, "containerPort" | "containerProtocol" | "public">;
   /** Which config; `gateway` unless told otherwise. */
   readonly config?: "gateway" | "gateway-push";
   /** Further flags of the auth server, and of `envoy`. */
