@@ -1,6 +1,7 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createCertificateAuthority } from "../src/certificates.ts";
+import { renderEnvoyConfig } from "../src/envoy-config.ts";
 import { startEnvoyOn } from "../test/support/envoy-process.ts";
 import { startServer, type ServerProcess } from "../test/support/server-process.ts";
 import { createServiceAccount } from "../test/support/service-account.ts";
@@ -16,29 +17,35 @@ export interface FrontEnd extends AsyncDisposable {
 }
 
 /**
- * Starts an auth server, its token endpoint, and an Envoy in the place of Cloud Run's front end,
- * which costs as little as one can: it looks whether there is a token and verifies none. Requests go
- * to the container's port (h2c), or are answered at once where that is left out.
+ * Starts an auth server, its token endpoint, and an Envoy in the place of Cloud Run's front end.
+ * It sends tunnels to the container's port (h2c), and answers other requests at once.
  */
-export async function startFrontEnd(containerPort?: number): Promise<FrontEnd> {
+export async function startFrontEnd(containerPort = 0): Promise<FrontEnd> {
   await using parts = new AsyncDisposableStack();
   const { path: folder } = parts.use(await makeTemporaryFolder());
   const endpoint = parts.use(await startTokenEndpoint());
   const account = createServiceAccount({ tokenUri: endpoint.url });
   endpoint.register(account);
-  await account.writeTo(join(folder, "key.json"));
+  const keyFile = join(folder, "key.json");
+  await account.writeTo(keyFile);
   const authServer = parts.use(
-    await startServer([`--credentials=${join(folder, "key.json")}`, `--audience=https://${HOST}`]),
+    await startServer([`--credentials=${keyFile}`, `--audience=https://${HOST}`]),
   );
-  const tls = await writeCertificates(folder);
-  const envoy = parts.use(await startEnvoyOn(frontEndConfig(tls, containerPort), "front end"));
+  const { ca, certificate, key } = await writeCertificates(folder);
+  const template = await readFile(join(import.meta.dirname, "front-end.yaml"), "utf8");
+  const config = renderEnvoyConfig(template, {
+    CERTIFICATE: certificate,
+    KEY: key,
+    CONTAINER_PORT: String(containerPort),
+  });
+  const envoy = parts.use(await startEnvoyOn(config, "front end"));
   const all = parts.move();
   return {
     authServer,
     flags: [
       `--service-url=https://${HOST}`,
       `--connect-to=127.0.0.1:${envoy.port("tls")}`,
-      `--service-ca=${tls.ca}`,
+      `--service-ca=${ca}`,
       `--authz=${authServer.address}`,
       "--listen=127.0.0.1:0",
     ],
@@ -46,91 +53,16 @@ export async function startFrontEnd(containerPort?: number): Promise<FrontEnd> {
   };
 }
 
-interface TlsFiles {
-  readonly ca: string;
-  readonly certificate: string;
-  readonly key: string;
-}
-
-async function writeCertificates(folder: string): Promise<TlsFiles> {
+/** Writes the server's certificate and its key, and the CA's certificate; returns their paths. */
+async function writeCertificates(folder: string) {
   const authority = await createCertificateAuthority("stand-in for Google's CA");
   const request = { commonName: HOST, dnsNames: [HOST], usage: "server", days: 1 } as const;
   const issued = await authority.issue(request);
-  const files = {
-    ca: join(folder, "ca.crt"),
-    certificate: join(folder, "tls.crt"),
-    key: join(folder, "tls.key"),
-  };
-  await writeFile(files.ca, authority.certificatePem);
-  await writeFile(files.certificate, issued.certificatePem);
-  await writeFile(files.key, issued.privateKeyPem, { mode: 0o600 });
-  return files;
-}
-
-/** JSON is YAML, too. */
-function frontEndConfig(tls: TlsFiles, containerPort: number | undefined): string {
-  const type = (name: string, fields: object) => ({
-    "@type": `type.googleapis.com/envoy.extensions.${name}`,
-    ...fields,
-  });
-  const withToken = {
-    prefix: "/",
-    headers: [{ name: "authorization", string_match: { prefix: "Bearer " } }],
-  };
-  const answer = { direct_response: { status: 200, body: { inline_string: "hello" } } };
-  const relay = { route: { cluster: "container", timeout: "0s" } };
-  const routes = [
-    { match: withToken, ...(containerPort === undefined ? answer : relay) },
-    { match: { prefix: "/" }, direct_response: { status: 403 } },
-  ];
-  const windows = {
-    initial_stream_window_size: 1_048_576,
-    initial_connection_window_size: 134_217_728,
-  };
-  const router = type("filters.http.router.v3.Router", {});
-  const manager = type("filters.network.http_connection_manager.v3.HttpConnectionManager", {
-    stat_prefix: "tls",
-    http2_protocol_options: windows,
-    stream_idle_timeout: "0s",
-    http_filters: [{ name: "router", typed_config: router }],
-    route_config: { virtual_hosts: [{ name: "service", domains: ["*"], routes }] },
-  });
-  const { certificate, key } = tls;
-  const pair = { certificate_chain: { filename: certificate }, private_key: { filename: key } };
-  const socket = type("transport_sockets.tls.v3.DownstreamTlsContext", {
-    common_tls_context: { alpn_protocols: ["h2"], tls_certificates: [pair] },
-  });
-  const loopback = (port: number) => ({
-    socket_address: { address: "127.0.0.1", port_value: port },
-  });
-  const listener = {
-    name: "tls",
-    address: loopback(0),
-    filter_chains: [
-      {
-        transport_socket: { name: "tls", typed_config: socket },
-        filters: [{ name: "http", typed_config: manager }],
-      },
-    ],
-  };
-  const protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-  const container = {
-    name: "container",
-    typed_extension_protocol_options: {
-      [protocol]: type("upstreams.http.v3.HttpProtocolOptions", {
-        explicit_http_config: { http2_protocol_options: windows },
-      }),
-    },
-    load_assignment: {
-      cluster_name: "container",
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(containerPort ?? 0) } }] }],
-    },
-  };
-  return JSON.stringify({
-    admin: { address: loopback(0) },
-    static_resources: {
-      listeners: [listener],
-      clusters: containerPort === undefined ? [] : [container],
-    },
-  });
+  const ca = join(folder, "ca.crt");
+  const certificate = join(folder, "tls.crt");
+  const key = join(folder, "tls.key");
+  await writeFile(ca, authority.certificatePem);
+  await writeFile(certificate, issued.certificatePem);
+  await writeFile(key, issued.privateKeyPem, { mode: 0o600 });
+  return { ca, certificate, key };
 }

@@ -1,12 +1,10 @@
-import { once } from "node:events";
-import { connect } from "node:net";
-import autocannon from "autocannon";
 import { parse, stringify } from "yaml";
 import { renderConfig, startEnvoy, startEnvoyOn } from "../test/support/envoy-process.ts";
 import { runOrThrow } from "../test/support/server-process.ts";
-import { readBanner, startTcpService } from "../test/support/tcp-service.ts";
+import { startTcpService } from "../test/support/tcp-service.ts";
 import { makeTemporaryFolder } from "../test/support/temporary-folder.ts";
 import { startFrontEnd } from "./front-end.ts";
+import { echoRate, inTurns, requestRate, tunnelRate } from "./rates.ts";
 
 /** Two ways of one thing, measured turn by turn in one run. */
 export interface Ratio {
@@ -18,13 +16,6 @@ export interface Ratio {
   readonly figures: string;
 }
 
-const ROUNDS = 5;
-const CONNECTIONS = 16;
-const LOAD_SECONDS = 3;
-const TUNNELS = 300;
-const TUNNELS_AT_ONCE = 8;
-const ECHO_BYTES = 64 * 1_048_576;
-
 /** What a token by push costs beside a static header and beside a check, and a tunnel so made. */
 export async function benchPush(): Promise<readonly Ratio[]> {
   return [...(await benchGateways()), ...(await benchTunnels())];
@@ -32,8 +23,7 @@ export async function benchPush(): Promise<readonly Ratio[]> {
 
 async function benchGateways(): Promise<readonly Ratio[]> {
   await using parts = new AsyncDisposableStack();
-  const frontEnd = parts.use(await startFrontEnd());
-  const { flags, authServer } = frontEnd;
+  const { flags, authServer } = parts.use(await startFrontEnd());
   const check = await fetch(authServer.url);
   const staticHeader = check.headers.get("authorization") ?? "";
   const config = withStaticHeader(await renderConfig("gateway-push", flags), staticHeader);
@@ -109,79 +99,8 @@ interface Listener {
   ];
 }
 
-/** The median of each, after a turn that does not count. */
-async function inTurns<K extends string>(
-  measures: Readonly<Record<K, () => Promise<number>>>,
-): Promise<Readonly<Record<K, number>>> {
-  const names = Object.keys(measures) as K[];
-  const results = new Map(names.map((name) => [name, [] as number[]]));
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const name of names) {
-      const result = await measures[name]();
-      if (round > 0) results.get(name)?.push(result);
-    }
-  }
-  return Object.fromEntries(names.map((name) => [name, median(results.get(name) ?? [])])) as Record<
-    K,
-    number
-  >;
-}
-
-function median(figures: readonly number[]): number {
-  return figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)] ?? Number.NaN;
-}
-
 function ratioOf(what: string, atLeast: number, of: number, to: number): Ratio {
   return { what, ratio: of / to, atLeast, figures: `${of.toFixed(0)} to ${to.toFixed(0)}` };
-}
-
-/** Throws an Error when one request fails. */
-async function requestRate(port: number): Promise<number> {
-  const url = `http://127.0.0.1:${port}/`;
-  const result = await autocannon({ url, connections: CONNECTIONS, duration: LOAD_SECONDS });
-  const { errors, non2xx, requests, duration } = result;
-  if (errors + non2xx > 0) throw new Error(`${errors} errors and ${non2xx} refusals at ${url}`);
-  return requests.total / duration;
-}
-
-/** Megabytes a second through one tunnel, there and back at once. */
-async function echoRate(port: number): Promise<number> {
-  const socket = connect({ port, host: "127.0.0.1" });
-  await once(socket, "data");
-  const chunk = Buffer.alloc(262_144, "x");
-  const startedMs = performance.now();
-  let sent = 0;
-  let received = 0;
-  const done = Promise.withResolvers<void>();
-  socket.on("error", done.reject);
-  socket.on("close", () => done.reject(new Error("the tunnel ended")));
-  socket.on("data", (data) => {
-    received += data.length;
-    if (received >= ECHO_BYTES) done.resolve();
-  });
-  const fill = () => {
-    while (sent < ECHO_BYTES) {
-      sent += chunk.length;
-      if (!socket.write(chunk)) return;
-    }
-  };
-  socket.on("drain", fill);
-  fill();
-  await done.promise;
-  const seconds = (performance.now() - startedMs) / 1000;
-  socket.destroy();
-  return ECHO_BYTES / 1e6 / seconds;
-}
-
-/** New tunnels a second, each open up to its first line. */
-async function tunnelRate(port: number): Promise<number> {
-  const startedMs = performance.now();
-  let left = TUNNELS;
-  const openAll = async () => {
-    while (left-- > 0) await readBanner(port, { timeoutMs: 10_000 });
-  };
-  await Promise.all(Array.from({ length: TUNNELS_AT_ONCE }, openAll));
-  return TUNNELS / ((performance.now() - startedMs) / 1000);
 }
 
 if (import.meta.main) {
