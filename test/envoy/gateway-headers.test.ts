@@ -1,11 +1,8 @@
-import { decodeJwt, jwtVerify } from "jose";
+import { jwtVerify } from "jose";
 import type { IncomingHttpHeaders } from "node:http";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { API_AUDIENCE, startGateway } from "../support/gateway.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startGateway } from "../support/gateway.ts";
 import { startHttpService, type HttpService } from "../support/http-service.ts";
-import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
 const parts = new AsyncDisposableStack();
 let container: HttpService;
@@ -56,54 +53,5 @@ describe("the token", () => {
     expect(seen).toMatchObject(OWN);
     const [, token = ""] = /^Bearer (.*)$/.exec(seen["proxy-authorization"] ?? "") ?? [];
     await jwtVerify(token, gateway.google.endpoint.keys, { audience });
-  });
-});
-
-describe("the check secret", () => {
-  const secret = "correct horse battery staple";
-
-  it("is Envoy's and the auth server's alone, also over a Unix socket", async () => {
-    const { path: folder } = parts.use(await makeTemporaryFolder());
-    const file = join(folder, "check-secret");
-    await writeFile(file, `${secret}\n`);
-    const serveFlags = [`--check-secret-file=${file}`, "--listen", `unix:${folder}/authz.sock`];
-    vi.stubEnv("CHECK_SECRET", secret);
-    await using gateway = await startGateway({ container, serveFlags });
-    vi.unstubAllEnvs();
-
-    const headers = { "x-authz-secret": "forged" };
-    const response = await fetch(gateway.url, { headers });
-    expect(response.status).toBe(200);
-    expect(seen.authorization).toMatch(FROM_CLOUD_RUN);
-    expect(decodeJwt(seen.authorization ?? "").aud).toBe(API_AUDIENCE);
-    const admin = `http://127.0.0.1:${gateway.envoy.adminPort}`;
-    const shown = [
-      JSON.stringify(seen),
-      JSON.stringify([...response.headers]),
-      await (await fetch(`${admin}/config_dump`)).text(),
-      await (await fetch(`${admin}/stats`)).text(),
-      gateway.envoy.logs(),
-    ];
-    expect(shown.filter((text) => text.includes(secret))).toEqual([]);
-    expect(shown.filter((text) => text.includes("forged"))).toEqual([]);
-  });
-
-  it.each([
-    ["another", "wrong"],
-    ["none", undefined],
-  ])("cannot be brought by a client: Envoy knows %s", async (_what, known) => {
-    const { path: folder } = parts.use(await makeTemporaryFolder());
-    const file = join(folder, "check-secret");
-    await writeFile(file, secret);
-    vi.stubEnv("CHECK_SECRET", known);
-    await using gateway = await startGateway({
-      container,
-      serveFlags: [`--check-secret-file=${file}`],
-    });
-    vi.unstubAllEnvs();
-    const response = await fetch(gateway.url, { headers: { "x-authz-secret": secret } });
-    expect(response.status).toBe(403);
-    expect(await response.json()).toEqual({ error: "check_secret_wrong" });
-    expect(gateway.google.cloudRun.requests).toEqual([]);
   });
 });
