@@ -5,6 +5,7 @@ export type MintCode =
   | "mint_unavailable"
   | "mint_timeout"
   | "mint_invalid_answer";
+export type PushCode = "push_malformed" | "push_too_large";
 
 /**
  * No token could be had. The message is safe to log: whoever throws it leaves tokens, assertions

@@ -1,3 +1,4 @@
+import { readBounded } from "./bounded-body.ts";
 import { MintError } from "./errors.ts";
 
 /** What the token endpoint said with status 200. */
@@ -24,7 +25,12 @@ export async function postForm(
 ): Promise<TokenAnswer> {
   try {
     const response = await fetch(url, { method: "POST", body: form, redirect: "manual", signal });
-    const body = await readBounded(response);
+    // Leaving the body unread cancels the rest of it.
+    const body = await readBounded(response.body ?? [], MAX_ANSWER_BYTES);
+    if (body === undefined) {
+      const message = `the token endpoint answered more than ${MAX_ANSWER_BYTES} bytes`;
+      throw new MintError("mint_invalid_answer", message);
+    }
     if (response.status !== 200) throw refusalOf(response, body);
     const date = Date.parse(response.headers.get("date") ?? "");
     return { body, issuerNowMs: Number.isNaN(date) ? undefined : date };
@@ -33,23 +39,6 @@ export async function postForm(
     if (signal.reason instanceof MintError) throw signal.reason;
     throw new MintError("mint_unavailable", `no answer from ${url.host}: ${networkReason(cause)}`);
   }
-}
-
-async function readBounded(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length;
-    // Leaving the loop cancels the rest of the body.
-    if (length > MAX_ANSWER_BYTES) {
-      throw new MintError(
-        "mint_invalid_answer",
-        `the token endpoint answered more than ${MAX_ANSWER_BYTES} bytes`,
-      );
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 function refusalOf(response: Response, body: string): MintError {

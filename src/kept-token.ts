@@ -2,7 +2,7 @@ import { elapsedMs, type Clock, type Instant } from "./clock.ts";
 import type { MintError } from "./errors.ts";
 import type { MintReason } from "./mint-queue.ts";
 import { jitter, retryPauseMs } from "./retry.ts";
-import { freshness, type IdToken } from "./token.ts";
+import { freshness, latestPushShare, type IdToken } from "./token.ts";
 
 export interface KeptTokenOptions {
   /** Renewed for ever, or else only while it is used. */
@@ -22,6 +22,8 @@ export interface KeptTokenOptions {
 export interface KeptToken {
   /** The token: at once while it is unexpired, else once minted. Rejects with a MintError. */
   readonly get: () => IdToken | Promise<IdToken>;
+  /** Renews the token early enough, from now on, for a holder that asks only now and then. */
+  readonly keepForPush: () => void;
   /** The unexpired token if there is one, and the last failure since the last success. */
   readonly peek: () => {
     readonly token: IdToken | undefined;
@@ -44,6 +46,7 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
   const { always, clock } = options;
   let token: IdToken | undefined;
   let dueAt = options.refreshAt;
+  let pushed = false;
   let pending: Promise<IdToken> | undefined;
   let failure: { error: MintError; count: number; at: Instant; pauseMs: number } | undefined;
   let usedAt = clock.now();
@@ -89,7 +92,21 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
     token = minted;
     failure = undefined;
     dueAt = options.refreshAt * jitter(clock.random());
-    arm(minted.lifeMs * dueAt - elapsedMs(minted.obtainedAt, clock.now()));
+    if (pushed) dueAt = Math.min(dueAt, latestPushShare(minted));
+    armRenewal(minted);
+  }
+
+  function keepForPush(): void {
+    if (pushed) return;
+    pushed = true;
+    if (token === undefined) return;
+    dueAt = Math.min(dueAt, latestPushShare(token));
+    // After a failure the timer is that of the next try.
+    if (failure === undefined) armRenewal(token);
+  }
+
+  function armRenewal({ lifeMs, obtainedAt }: IdToken): void {
+    arm(lifeMs * dueAt - elapsedMs(obtainedAt, clock.now()));
   }
 
   function remember(error: MintError): void {
@@ -121,6 +138,7 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
 
   return {
     get,
+    keepForPush,
     peek: () => ({ token: isValid(clock.now()) ? token : undefined, error: failure?.error }),
     forgive: () => {
       if (failure === undefined) return;

@@ -1,11 +1,12 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { MintCode, RefusalCode } from "./errors.ts";
+import type { MintCode, PushCode, RefusalCode } from "./errors.ts";
 import type { SwapEvents, SwapOutcome } from "./credential-source.ts";
 import type { Credential } from "./credential.ts";
 import type { MintEvents } from "./mint-queue.ts";
 import type { IdToken } from "./token.ts";
 
 export type CheckOutcome = "ok" | RefusalCode | MintCode;
+export type PushOutcome = CheckOutcome | PushCode;
 
 /** Shown from the start at 0, so that a rate over them is never missing. */
 const MINT_CODES: readonly MintCode[] = [
@@ -21,12 +22,18 @@ const CHECK_OUTCOMES: readonly CheckOutcome[] = [
   "check_secret_wrong",
   ...MINT_CODES,
 ];
+const PUSH_OUTCOMES: readonly PushOutcome[] = [
+  ...CHECK_OUTCOMES,
+  "push_malformed",
+  "push_too_large",
+];
 const SWAP_OUTCOMES: readonly SwapOutcome[] = ["ok", "invalid_file", ...MINT_CODES];
 const CHECK_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5];
 const MINT_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export interface Metrics extends MintEvents, SwapEvents {
   readonly checked: (outcome: CheckOutcome, durationMs: number) => void;
+  readonly pushed: (outcome: PushOutcome) => void;
   /** The Prometheus text of everything. */
   readonly render: () => Promise<string>;
   readonly contentType: string;
@@ -48,6 +55,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const checks = createCheckMetrics(registry);
+  const pushes = createPushMetrics(registry);
   const mints = createMintMetrics(registry);
   const swaps = createCredentialMetrics(registry, options.credential);
   const expiry: Gauge = new Gauge({
@@ -71,6 +79,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   });
   return {
     ...checks,
+    ...pushes,
     ...mints,
     ...swaps,
     render: () => registry.metrics(),
@@ -100,6 +109,17 @@ function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
       seconds.observe(durationMs / 1000);
     },
   };
+}
+
+function createPushMetrics(registry: Registry): Pick<Metrics, "pushed"> {
+  const total = new Counter({
+    name: "idtoken_authz_pushes_total",
+    help: "Secrets that Envoy asked for, by outcome.",
+    labelNames: ["outcome"],
+    registers: [registry],
+  });
+  for (const outcome of PUSH_OUTCOMES) total.inc({ outcome }, 0);
+  return { pushed: (outcome) => total.inc({ outcome }) };
 }
 
 function createMintMetrics(registry: Registry): MintEvents {

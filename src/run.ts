@@ -63,6 +63,11 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
     ? await openCheckSecret(checkSecretFile, clock, logSecretEvents(log))
     : undefined;
   let draining = false;
+  const chooseAudience = createAudienceRule({
+    configured: config.audiences,
+    allowed: config.allowAudiences,
+    fromHost: config.audienceFromHost,
+  });
   const common = {
     health: { readiness: tokens.readiness, isDraining: () => draining, metrics },
     onFault: (err: unknown) => log.error({ err }, "a request met a fault of this program"),
@@ -71,15 +76,12 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
     ...common,
     check: {
       secret,
-      chooseAudience: createAudienceRule({
-        configured: config.audiences,
-        allowed: config.allowAudiences,
-        fromHost: config.audienceFromHost,
-      }),
+      chooseAudience,
       token: tokens.token,
       tokenHeader: config.tokenHeader,
       checked: metrics.checked,
     },
+    push: { secret, chooseAudience, token: tokens.tokenToPush, pushed: metrics.pushed },
   });
   const drain = prepareDrain(app.server, clock);
   const admin = await buildApp(common);

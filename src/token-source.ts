@@ -23,6 +23,11 @@ export interface TokenSource {
    * minted. Rejects with a MintError, within the mint timeout.
    */
   readonly token: (audience: string) => IdToken | Promise<IdToken>;
+  /**
+   * The same for whoever keeps the token until it asks again: from now on the audience's token is
+   * renewed early enough for that, whatever `refreshAt` says.
+   */
+  readonly tokenToPush: (audience: string) => IdToken | Promise<IdToken>;
   /** Each configured audience with its unexpired token, and the failure since its last success. */
   readonly readiness: () => readonly {
     readonly audience: string;
@@ -67,14 +72,16 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     });
   }
 
-  function token(audience: string): IdToken | Promise<IdToken> {
+  function keptFor(audience: string): KeptToken {
     let kept = configured.get(audience) ?? others.get(audience);
     if (kept === undefined) {
       kept = keep(audience, false);
       others.set(audience, kept);
     }
-    return kept.get();
+    return kept;
   }
+
+  const token = (audience: string) => keptFor(audience).get();
 
   async function useAccount(next: Mint, first: IdToken): Promise<void> {
     const cached = [...others].filter(([, kept]) => kept.peek().token !== undefined);
@@ -103,6 +110,11 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
 
   return {
     token,
+    tokenToPush: (audience) => {
+      const kept = keptFor(audience);
+      kept.keepForPush();
+      return kept.get();
+    },
     readiness: () => [...configured].map(([audience, kept]) => ({ audience, ...kept.peek() })),
     size: () => configured.size + others.size,
     start,

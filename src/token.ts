@@ -13,6 +13,9 @@ export interface IdToken {
   readonly lifeMs: number;
 }
 
+/** How much of its life a pushed token has left when it falls due, unless that is over half. */
+const PUSH_RESERVE_MS = 600_000;
+
 export type Freshness = "fresh" | "due" | "expired";
 
 /** Why an answer is no ID token for the audience. The message holds no part of the answer. */
@@ -85,4 +88,12 @@ export function freshness(
   const ageMs = elapsedMs(obtainedAt, now);
   if (ageMs >= lifeMs) return "expired";
   return ageMs >= lifeMs * refreshAt ? "due" : "fresh";
+}
+
+/**
+ * The share of its life after which a pushed token is due at the latest: 10 minutes before it ends,
+ * or half its life, if that is shorter. Its holder uses it until it asks again.
+ */
+export function latestPushShare({ lifeMs }: Pick<IdToken, "lifeMs">): number {
+  return 1 - Math.min(PUSH_RESERVE_MS / lifeMs, 0.5);
 }

@@ -141,12 +141,21 @@ const CONFIGS: Readonly<
     uses: ["service", "listen", "authz", "admin", "certDir", "connectTo", "serviceCa"],
     needs: ["service"],
   },
+  "tunnel-client-push": {
+    uses: ["service", "listen", "authz", "admin", "certDir", "connectTo", "serviceCa"],
+    needs: ["service"],
+  },
   "tunnel-client-public": {
     uses: ["service", "listen", "admin", "certDir", "connectTo", "serviceCa"],
     needs: ["service"],
   },
   "tunnel-server": { uses: ["port", "target", "admin", "certDir"], needs: [] },
   gateway: {
+    uses: ["service", "audience", "listen", "authz", "admin", "connectTo", "serviceCa"],
+    needs: ["service"],
+    defaults: { listen: "127.0.0.1:9090" },
+  },
+  "gateway-push": {
     uses: ["service", "audience", "listen", "authz", "admin", "connectTo", "serviceCa"],
     needs: ["service"],
     defaults: { listen: "127.0.0.1:9090" },

@@ -9,7 +9,8 @@ import { formatHelp } from "../settings.ts";
 export const serveHelp = () =>
   formatHelp(
     "Usage: idtoken-authz serve [flags]\n\n" +
-      "Answers Envoy's ext_authz checks over HTTP with a Google-signed ID token.\n" +
+      "Answers Envoy's ext_authz checks over HTTP with a Google-signed ID token, and hands it to\n" +
+      "Envoy ahead of need, as a secret by SDS over REST.\n" +
       "A flag beats its environment variable, which beats the default.",
     serveSettings,
   );

@@ -2,10 +2,12 @@ import { fastify, type FastifyInstance } from "fastify";
 import type { IncomingMessage } from "node:http";
 import { CHECK_PATH, checkPlugin, type CheckOptions } from "./check.ts";
 import { healthPlugin, type HealthOptions } from "./health.ts";
+import { PUSH_PATH, pushPlugin, type PushOptions } from "./push.ts";
 
 export interface AppOptions {
-  /** Left out, the app serves health and metrics and no tokens. */
+  /** Both left out, the app serves health and metrics and no tokens. */
   readonly check?: CheckOptions;
+  readonly push?: PushOptions;
   readonly health: HealthOptions;
   /** Told of a fault in a route itself; the client only learns that there was one. */
   readonly onFault: (error: unknown) => void;
@@ -22,7 +24,7 @@ const KEEP_ALIVE_MS = 75_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 
-/** What is not a check: these requests, and no others. */
+/** What is not a check: reads of these, pushes, and no others. */
 const NAMED = new Set(["/livez", "/readyz", "/healthz", "/metrics"]);
 
 /** Builds the HTTP server's routes; nothing listens yet. */
@@ -46,6 +48,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await app.register(healthPlugin, options.health);
   if (options.check) await app.register(checkPlugin, options.check);
+  if (options.push) await app.register(pushPlugin, options.push);
   return app;
 }
 
@@ -58,5 +61,6 @@ function toRoute(request: IncomingMessage): string {
   const end = url.indexOf("?");
   const path = end === -1 ? url : url.slice(0, end);
   const isRead = request.method === "GET" || request.method === "HEAD";
-  return isRead && NAMED.has(path) ? path : CHECK_PATH;
+  const isPush = request.method === "POST" && path === PUSH_PATH;
+  return isPush || (isRead && NAMED.has(path)) ? path : CHECK_PATH;
 }

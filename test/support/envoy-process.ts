@@ -21,11 +21,15 @@ export interface EnvoyProcess extends AsyncDisposable {
 }
 
 /**
- * Starts Envoy on a shipped config, rendered with these flags as its users render it, and waits
- * until it takes connections. Rejects with its last lines if it dies.
+ * Starts Envoy on a shipped config, rendered with these flags as its users render it and then
+ * edited, and waits until it takes connections. Rejects with its last lines if it dies.
  */
-export async function startEnvoy(name: string, flags: readonly string[]): Promise<EnvoyProcess> {
-  return startEnvoyOn(await renderConfig(name, flags), name);
+export async function startEnvoy(
+  name: string,
+  flags: readonly string[],
+  edit = (config: string) => config,
+): Promise<EnvoyProcess> {
+  return startEnvoyOn(edit(await renderConfig(name, flags)), name);
 }
 
 /** What `envoy NAME` prints, with an admin endpoint from which the ports are learned. */

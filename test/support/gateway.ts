@@ -10,9 +10,16 @@ export const API_AUDIENCE = `https://${API_HOST}`;
 export interface GatewayOptions {
   /** Its container. */
   readonly container: Pick<CloudRunService, "containerPort" | "containerProtocol" | "public">;
-  /** Further flags of the auth server, and of `envoy gateway`. */
+  /** Which config; `gateway` unless told otherwise. */
+  readonly config?: "gateway" | "gateway-push";
+  /** Further flags of the auth server, and of `envoy`. */
   readonly serveFlags?: readonly string[];
   readonly envoyFlags?: readonly string[];
+  /** Changes the config before Envoy starts. */
+  readonly edit?: (config: string) => string;
+  readonly tokenLifeSeconds?: number;
+  /** Further services of Cloud Run. */
+  readonly services?: readonly CloudRunService[];
 }
 
 /** The whole path of a request, up to the container: each part is the real one, but for Google's. */
@@ -27,10 +34,11 @@ export interface Gateway extends AsyncDisposable {
 
 /** Starts the gateway in front of a private service's container. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { container, serveFlags = [], envoyFlags = [] } = options;
+  const { container, config = "gateway", edit, services = [] } = options;
+  const { serveFlags = [], envoyFlags = [] } = options;
   await using parts = new AsyncDisposableStack();
   const service = { host: API_HOST, audiences: [API_AUDIENCE], ...container };
-  const google = parts.use(await startGoogle({ services: [service] }));
+  const google = parts.use(await startGoogle({ ...options, services: [service, ...services] }));
   const authServer = parts.use(
     await startServer([
       `--credentials=${google.keyFile}`,
@@ -39,12 +47,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ]),
   );
   const envoy = parts.use(
-    await startEnvoy("gateway", [
-      ...google.serviceFlags(API_HOST),
-      "--listen=127.0.0.1:0",
-      `--authz=${authServer.address}`,
-      ...envoyFlags,
-    ]),
+    await startEnvoy(
+      config,
+      [
+        ...google.serviceFlags(API_HOST),
+        "--listen=127.0.0.1:0",
+        `--authz=${authServer.address}`,
+        ...envoyFlags,
+      ],
+      edit,
+    ),
   );
   const port = envoy.port("http");
   const all = parts.move();

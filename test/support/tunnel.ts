@@ -12,9 +12,11 @@ export interface TunnelOptions {
   /** Told of each part as it comes up. */
   readonly onStep?: (what: string) => void;
   /** Which client config; `tunnel-client` unless told otherwise. */
-  readonly client?: "tunnel-client" | "tunnel-client-public";
+  readonly client?: "tunnel-client" | "tunnel-client-push" | "tunnel-client-public";
   /** Further flags of the auth server. */
   readonly serveFlags?: readonly string[];
+  /** Changes the client's config before it starts. */
+  readonly editClient?: (config: string) => string;
   readonly tokenLifeSeconds?: number;
 }
 
@@ -77,12 +79,16 @@ export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> 
   onStep(`auth server on ${authServer.address}`);
 
   const tunnelClient = parts.use(
-    await startEnvoy(client, [
-      ...google.serviceFlags(TUNNEL_HOST),
-      "--listen=127.0.0.1:0",
-      certDirFlag,
-      ...(client === "tunnel-client" ? [`--authz=${authServer.address}`] : []),
-    ]),
+    await startEnvoy(
+      client,
+      [
+        ...google.serviceFlags(TUNNEL_HOST),
+        "--listen=127.0.0.1:0",
+        certDirFlag,
+        ...(client === "tunnel-client-public" ? [] : [`--authz=${authServer.address}`]),
+      ],
+      options.editClient,
+    ),
   );
   const port = tunnelClient.port("tcp");
   onStep(`${client} Envoy on 127.0.0.1:${port}`);

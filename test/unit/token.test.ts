@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { freshness, InvalidIdToken, parseIdToken } from "../../src/token.ts";
+import { freshness, InvalidIdToken, latestPushShare, parseIdToken } from "../../src/token.ts";
 import { compactToken } from "../support/tokens.ts";
 
 const HOUR_MS = 3600_000;
@@ -83,5 +83,16 @@ describe("freshness", () => {
     expect(at(10, 1000), "the machine slept, or its clock was set forward").toBe("expired");
     expect(at(1000, -7_200_000), "its clock was set back").toBe("expired");
     expect(at(10, -7_200_000)).toBe("fresh");
+  });
+});
+
+describe("the latest time for a pushed token to be due", () => {
+  it.each([
+    ["ten minutes before the end of an hour", HOUR_MS, 50 / 60],
+    ["ten minutes before the end of a day", 24 * HOUR_MS, 1 - 10 / (24 * 60)],
+    ["half of a life of twenty minutes", HOUR_MS / 3, 0.5],
+    ["half of a shorter life", 40_000, 0.5],
+  ])("is %s", (_what, lifeMs, share) => {
+    expect(latestPushShare({ lifeMs })).toBeCloseTo(share, 9);
   });
 });

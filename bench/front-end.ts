@@ -1,0 +1,68 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createCertificateAuthority } from "../src/certificates.ts";
+import { renderEnvoyConfig } from "../src/envoy-config.ts";
+import { startEnvoyOn } from "../test/support/envoy-process.ts";
+import { startServer, type ServerProcess } from "../test/support/server-process.ts";
+import { createServiceAccount } from "../test/support/service-account.ts";
+import { makeTemporaryFolder } from "../test/support/temporary-folder.ts";
+import { startTokenEndpoint } from "../test/support/token-endpoint.ts";
+
+const HOST = "bench-abc123-ew.a.run.app";
+
+export interface FrontEnd extends AsyncDisposable {
+  readonly authServer: ServerProcess;
+  /** The flags with which `envoy` sends requests for the service here. */
+  readonly flags: readonly string[];
+}
+
+/**
+ * Starts an auth server, its token endpoint, and an Envoy in the place of Cloud Run's front end.
+ * It sends tunnels to the container's port (h2c), and answers other requests at once.
+ */
+export async function startFrontEnd(containerPort = 0): Promise<FrontEnd> {
+  await using parts = new AsyncDisposableStack();
+  const { path: folder } = parts.use(await makeTemporaryFolder());
+  const endpoint = parts.use(await startTokenEndpoint());
+  const account = createServiceAccount({ tokenUri: endpoint.url });
+  endpoint.register(account);
+  const keyFile = join(folder, "key.json");
+  await account.writeTo(keyFile);
+  const authServer = parts.use(
+    await startServer([`--credentials=${keyFile}`, `--audience=https://${HOST}`]),
+  );
+  const { ca, certificate, key } = await writeCertificates(folder);
+  const template = await readFile(join(import.meta.dirname, "front-end.yaml"), "utf8");
+  const config = renderEnvoyConfig(template, {
+    CERTIFICATE: certificate,
+    KEY: key,
+    CONTAINER_PORT: String(containerPort),
+  });
+  const envoy = parts.use(await startEnvoyOn(config, "front end"));
+  const all = parts.move();
+  return {
+    authServer,
+    flags: [
+      `--service-url=https://${HOST}`,
+      `--connect-to=127.0.0.1:${envoy.port("tls")}`,
+      `--service-ca=${ca}`,
+      `--authz=${authServer.address}`,
+      "--listen=127.0.0.1:0",
+    ],
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+/** Writes the server's certificate and its key, and the CA's certificate; returns their paths. */
+async function writeCertificates(folder: string) {
+  const authority = await createCertificateAuthority("stand-in for Google's CA");
+  const request = { commonName: HOST, dnsNames: [HOST], usage: "server", days: 1 } as const;
+  const issued = await authority.issue(request);
+  const ca = join(folder, "ca.crt");
+  const certificate = join(folder, "tls.crt");
+  const key = join(folder, "tls.key");
+  await writeFile(ca, authority.certificatePem);
+  await writeFile(certificate, issued.certificatePem);
+  await writeFile(key, issued.privateKeyPem, { mode: 0o600 });
+  return { ca, certificate, key };
+}
