@@ -36,7 +36,10 @@ const CASES: Readonly<Record<string, readonly (readonly string[])[]>> = {
     [...SERVICE, "--authz", "unix:/run/authz.sock", "--listen", "[::1]:7777"],
     [...SERVICE, "--authz", "authz.internal:8080", "--connect-to", "10.0.0.1:8443"],
   ],
+  "tunnel-client-push": [SERVICE, [...SERVICE, "--authz", "unix:/run/authz.sock"]],
   "tunnel-client-public": [SERVICE, [...SERVICE, "--admin", "127.0.0.1:9901"]],
+  gateway: [SERVICE, [...SERVICE, "--authz", "unix:/run/authz.sock", "--listen", "[::1]:9090"]],
+  "gateway-push": [SERVICE, [...SERVICE, "--authz", "authz.internal:8080"]],
   "tunnel-server": [[], ["--port", "9000", "--target", "db.internal:5432"]],
 };
 
