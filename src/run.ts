@@ -3,8 +3,9 @@ import { formatAddress, type Address } from "./address.ts";
 import { createAudienceRule } from "./audience.ts";
 import type { Clock } from "./clock.ts";
 import { isExposed, type Config } from "./config.ts";
-import { readCredential } from "./credential-file.ts";
+import type { Credential } from "./credential.ts";
 import { createCredentialSource } from "./credential-source.ts";
+import { findCredential } from "./credentials/application-default.ts";
 import { StartError } from "./errors.ts";
 import { watchFile } from "./file-watch.ts";
 import { buildApp } from "./http/app.ts";
@@ -26,11 +27,11 @@ export interface RunningServer {
 
 /**
  * Builds the server from its configuration and listens. Tokens are minted from then on: it does
- * not wait for the first. Throws a StartError when the key or the address cannot be used.
+ * not wait for the first. Throws a StartError when the credential or the address cannot be used.
  */
 export async function run(config: Config, clock: Clock, log: Logger): Promise<RunningServer> {
-  const read = () => readCredential(config.credentials, clock);
-  const file = await read();
+  const place = await findCredential(config.credentials, clock, config);
+  const file = await place.read();
   const initial = file.parse();
   const [defaultAudience] = config.audiences;
   const metrics = createMetrics({
@@ -50,7 +51,7 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
     clock,
   });
   const credentials = createCredentialSource({
-    read,
+    read: place.read,
     initial,
     initialFingerprint: file.fingerprint,
     prove: ({ mint }) => queue.run(mint, defaultAudience ?? PROOF_AUDIENCE, "swap"),
@@ -75,9 +76,12 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
   });
   const drain = prepareDrain(app.server, clock);
   const address = await listen(app, config.listen);
-  announce(config, address, initial.principal, log);
+  announce(config, address, initial, log);
   tokens.start();
-  const unwatch = watchFile(config.credentials, clock, () => void credentials.reload());
+  const unwatch =
+    place.path === undefined
+      ? () => {}
+      : watchFile(place.path, clock, () => void credentials.reload());
 
   async function close(): Promise<void> {
     draining = true;
@@ -120,9 +124,10 @@ const LISTEN_FAULTS: Readonly<Record<string, string>> = {
   ENOTFOUND: "the host name does not resolve",
 };
 
-function announce(config: Config, address: Address, principal: string, log: Logger): void {
+function announce(config: Config, address: Address, credential: Credential, log: Logger): void {
   const listening = formatAddress(address);
-  log.info({ listen: listening, principal, audiences: config.audiences }, "listening");
+  const { type, principal } = credential;
+  log.info({ listen: listening, type, principal, audiences: config.audiences }, "listening");
   if (isExposed(address)) {
     log.warn({ listen: listening }, "not a loopback address: whoever reaches it gets tokens");
   }

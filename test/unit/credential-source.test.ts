@@ -85,6 +85,15 @@ describe("a new key file", () => {
     expect(used).toEqual(["account"]);
   });
 
+  it("of an account that nobody has named replaces them, even where the old one had none", async () => {
+    const { source, file, used } = setUp();
+    file.content = credential("", "1");
+    await source.reload();
+    file.content = credential("", "2");
+    await source.reload();
+    expect(used).toEqual(["account", "account"]);
+  });
+
   it("that does not parse is told of once, and not used", async () => {
     const { source, file, clock, proofs, used, told } = setUp();
     file.content = unparsable;
