@@ -1,7 +1,7 @@
 import type { Mint } from "./mint-queue.ts";
 
 /** What a credential is: the `type` of its file, or the metadata server. */
-export type CredentialType =
+type CredentialType =
   | "service_account"
   | "metadata_server"
   | "impersonated_service_account"

@@ -37,7 +37,7 @@ export async function findCredential(
   if (await exists(wellKnown)) return atPath(wellKnown);
   const server = createMetadataServer(env, clock);
   const absence = await whyAbsent(server, env, clock);
-  if (absence !== undefined) throw new StartError(nothingFound(wellKnown, server.host, absence));
+  if (absence !== undefined) throw new StartError(nothingFound(wellKnown, absence));
   const credential = toCredential(server.identity, "the metadata server", clock, options);
   const file: CredentialFile = { fingerprint: "metadata server", parse: () => credential };
   return { path: undefined, read: async () => file };
@@ -61,11 +61,11 @@ function exists(path: string): Promise<boolean> {
 
 /** Why the metadata server is no credential, undefined when it is one. */
 async function whyAbsent(
-  { learnPrincipal }: MetadataServer,
+  { host, learnPrincipal }: MetadataServer,
   env: NodeJS.ProcessEnv,
   clock: Clock,
 ): Promise<string | undefined> {
-  // Google's libraries take the same words.
+  // The switch of Google's library for Node.js.
   const detection = env["METADATA_SERVER_DETECTION"];
   if (detection === "none") return "METADATA_SERVER_DETECTION is none";
   const isSure =
@@ -73,8 +73,10 @@ async function whyAbsent(
     (env["GCE_METADATA_HOST"] ?? "") !== "" ||
     gcpMetadata.detectGCPResidency();
   const deadline = new AbortController();
-  const late = new MintError("mint_timeout", `no answer within ${METADATA_TIMEOUT_MS} ms`);
-  const cancel = clock.schedule(METADATA_TIMEOUT_MS, () => deadline.abort(late));
+  const message = `no answer from ${host} within ${METADATA_TIMEOUT_MS} ms`;
+  const cancel = clock.schedule(METADATA_TIMEOUT_MS, () =>
+    deadline.abort(new MintError("mint_timeout", message)),
+  );
   try {
     await learnPrincipal(deadline.signal);
     return undefined;
@@ -86,12 +88,12 @@ async function whyAbsent(
   }
 }
 
-function nothingFound(wellKnown: string, host: string, absence: string): string {
+function nothingFound(wellKnown: string, absence: string): string {
   return [
     "no credential was found; looked for",
     "  --credentials or GOOGLE_APPLICATION_CREDENTIALS: not given",
     `  ${wellKnown}: there is no such file`,
-    `  the metadata server at ${host}: ${absence}`,
+    `  the metadata server: ${absence}`,
     "Give --credentials the path of a credential file, or run: gcloud auth application-default login " +
       "--impersonate-service-account=ACCOUNT",
   ].join("\n");

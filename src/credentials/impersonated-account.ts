@@ -28,7 +28,9 @@ function delegatesOf(fields: Fields): readonly string[] {
     throw fault(fields, `its ${fields.prefix}delegates is no list of texts`);
   }
   try {
-    return value.map((each) => parseImpersonation(each).account);
+    // As addresses, or as the API's own resource names.
+    const addresses = value.map((each) => each.replace(/^projects\/-\/serviceAccounts\//, ""));
+    return addresses.map((each) => parseImpersonation(each).account);
   } catch {
     throw fault(fields, `its ${fields.prefix}delegates are not all service accounts' addresses`);
   }

@@ -13,14 +13,14 @@ import { fault, objectField, textField, type Fields } from "./fields.ts";
 import { parseUrl, urlField } from "./urls.ts";
 
 /** What an identity provider says of this workload. Never log it. */
-export interface SubjectToken {
+interface SubjectToken {
   readonly token: string;
   /** How it must be presented; undefined for Node's own `fetch`. */
   readonly fetch: Fetch | undefined;
 }
 
 /** Obtains a subject token. Rejects with a MintError. */
-export type SubjectTokenSource = (signal: AbortSignal) => Promise<SubjectToken>;
+type SubjectTokenSource = (signal: AbortSignal) => Promise<SubjectToken>;
 
 /**
  * Reads the `credential_source` of an `external_account` file: a file, a URL, AWS, a client
