@@ -18,6 +18,8 @@ export interface Credential {
   readonly principal: string;
   /** The service-account key's ID; empty where there is none. */
   readonly keyId: string;
+  /** Where it mints, or begins to. */
+  readonly endpoint: URL;
   readonly mint: Mint;
 }
 

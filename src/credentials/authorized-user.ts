@@ -39,6 +39,7 @@ export function parseAuthorizedUser(fields: Fields, clock: Clock): Identity {
     type: "authorized_user",
     principal: account ?? "",
     keyId: "",
+    endpoint: tokenUri,
     mint: async (audience, signal) => {
       const obtainedAt = clock.now();
       const answer = await refresh(signal, { target_audience: audience });

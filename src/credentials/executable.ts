@@ -67,16 +67,27 @@ export async function runExecutable(executable: Executable, signal: AbortSignal)
   const { command, args, env, timeoutMs, outputFile } = executable;
   const left = outputFile === undefined ? undefined : await readLeft(outputFile);
   if (left !== undefined) return left;
+  signal.throwIfAborted();
+  const limits = {
+    timeout: timeoutMs,
+    maxBuffer: MAX_OUTPUT_BYTES,
+    killSignal: "SIGKILL",
+  } as const;
+  const running = run(command, args, { ...limits, env });
+  // Its own `signal` option would end the program with a SIGTERM, which it may ignore.
+  const end = () => running.child.kill(limits.killSignal);
+  signal.addEventListener("abort", end, { once: true });
   let output: string;
   try {
-    const limits = { timeout: timeoutMs, maxBuffer: MAX_OUTPUT_BYTES, signal };
-    ({ stdout: output } = await run(command, args, { ...limits, env }));
+    ({ stdout: output } = await running);
   } catch (cause) {
     if (signal.reason instanceof MintError) throw signal.reason;
     throw new MintError(
       "mint_unavailable",
       `the executable ${command} failed: ${howItEnded(cause)}`,
     );
+  } finally {
+    signal.removeEventListener("abort", end);
   }
   const token = tokenOf(output);
   if (token !== undefined) return token;

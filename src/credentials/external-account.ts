@@ -60,6 +60,7 @@ export function parseExternalAccount(
     type: "external_account",
     principal: "",
     keyId: "",
+    endpoint: service.url,
     mint: undefined,
     accessTokens: keepAccessToken(obtain, clock),
     grantee: () => ({ member: memberOf(audience), role: WORKLOAD_IDENTITY_USER }),

@@ -73,6 +73,7 @@ export function impersonate(
     type: source.type,
     principal: account,
     keyId: source.keyId,
+    endpoint: source.endpoint,
     mint: async (audience, signal) => {
       const obtainedAt = clock.now();
       const request = { audience, includeEmail: true, useEmailAzp: true };

@@ -55,6 +55,7 @@ export function createMetadataServer(env: NodeJS.ProcessEnv, clock: Clock): Meta
       return principal;
     },
     keyId: "",
+    endpoint: base,
     mint: async (audience, signal) => {
       const obtainedAt = clock.now();
       const query = new URLSearchParams({ audience, format: "full" });

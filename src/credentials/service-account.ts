@@ -12,6 +12,7 @@ export function parseServiceAccount(fields: Fields, clock: Clock): Identity {
     type: "service_account",
     principal: key.clientEmail,
     keyId: key.keyId,
+    endpoint: key.tokenUri,
     mint: createMinter(key, clock),
     accessTokens: keepAccessToken(createKeyAccess(key, clock), clock),
     grantee: () => ({ member: `serviceAccount:${key.clientEmail}`, role: TOKEN_CREATOR }),

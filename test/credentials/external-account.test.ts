@@ -1,5 +1,6 @@
-import { chmod, writeFile } from "node:fs/promises";
+import { chmod, readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { MintError } from "../../src/errors.ts";
 import { createCredentials, TARGET, type Credentials } from "../support/credential-files.ts";
 import { FEDERATED_PRINCIPAL } from "../support/identity-provider.ts";
 import { AUDIENCE, mintFails, mintOnce, readFrom } from "../support/mint-once.ts";
@@ -153,12 +154,34 @@ describe("an executable", () => {
     expect(error.message).not.toContain("secret");
   });
 
+  it("that does not end is ended with the mint, whatever it makes of signals", async () => {
+    const pidFile = await world.write("", "pid");
+    const found = await byProgram(`trap "" TERM\necho $$ >${pidFile}\nwhile :; do :; done`);
+    const deadline = new AbortController();
+    const error = mintFails(found, deadline.signal);
+    const printed = () => readFile(pidFile, "utf8");
+    // Each turn is a look at the file, in which the program names itself when it has begun.
+    while (!(await printed()).endsWith("\n")) continue;
+    deadline.abort(new MintError("mint_timeout", "late"));
+    expect((await error).message).toBe("late");
+    const pid = Number(await printed());
+    while (isAlive(pid)) await new Promise(setImmediate);
+  });
+
   it("that is not there fails the mint and nothing else", async () => {
     const source = { executable: { command: "/no/such/program" } };
     const found = await credential({ credential_source: source }, { env: OPT_IN });
     expect((await mintFails(found)).message).toBe("the executable /no/such/program failed: ENOENT");
   });
 });
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 describe("a refusal", () => {
   it("by the STS names the provider to look at", async () => {

@@ -9,6 +9,8 @@ import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
 const TARGET = "target@p.iam.gserviceaccount.com";
 const URL_OF_TARGET = `https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/${TARGET}:generateAccessToken`;
+const OAUTH = "https://oauth2.googleapis.com/token";
+const STS = "https://sts.googleapis.com/v1/token";
 const user = {
   type: "authorized_user",
   client_id: "client",
@@ -43,13 +45,20 @@ async function parse(content: unknown, env: NodeJS.ProcessEnv = {}) {
 
 describe("a credential file", () => {
   it.each([
-    [user, "authorized_user", ""],
-    [{ ...user, account: "someone@example.com" }, "authorized_user", "someone@example.com"],
-    [federated, "external_account", TARGET],
-    [impersonated, "impersonated_service_account", TARGET],
-    [{ ...impersonated, source_credentials: federated }, "impersonated_service_account", TARGET],
-  ])("is told by its type: %j", async (content, type, principal) => {
-    expect(await parse(content)).toMatchObject({ type, principal, keyId: "" });
+    [user, "authorized_user", "", OAUTH],
+    [{ ...user, account: "someone@example.com" }, "authorized_user", "someone@example.com", OAUTH],
+    [federated, "external_account", TARGET, STS],
+    [impersonated, "impersonated_service_account", TARGET, OAUTH],
+    [
+      { ...impersonated, source_credentials: federated },
+      "impersonated_service_account",
+      TARGET,
+      STS,
+    ],
+  ])("is told by its type: %j", async (content, type, principal, endpoint) => {
+    const credential = await parse(content);
+    expect(credential).toMatchObject({ type, principal, keyId: "" });
+    expect(credential.endpoint.href).toBe(endpoint);
   });
 
   it.each([
