@@ -68,10 +68,8 @@ async function whyAbsent(
   // The switch of Google's library for Node.js.
   const detection = env["METADATA_SERVER_DETECTION"];
   if (detection === "none") return "METADATA_SERVER_DETECTION is none";
-  const isSure =
-    detection === "assume-present" ||
-    (env["GCE_METADATA_HOST"] ?? "") !== "" ||
-    gcpMetadata.detectGCPResidency();
+  const isNamed = (env["GCE_METADATA_HOST"] ?? "") !== "" || gcpMetadata.detectGCPResidency();
+  const isSure = detection === "assume-present" || (isNamed && detection !== "ping-only");
   const deadline = new AbortController();
   const message = `no answer from ${host} within ${METADATA_TIMEOUT_MS} ms`;
   const cancel = clock.schedule(METADATA_TIMEOUT_MS, () =>

@@ -3,9 +3,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { findCredential } from "../../src/credentials/application-default.ts";
+import { createAccessTokens } from "../support/access-tokens.ts";
+import { startMetadataServer } from "../support/metadata-server.ts";
 import { createServiceAccount } from "../support/service-account.ts";
 import { runMain } from "../support/server-process.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+import { createTokenIssuer } from "../support/token-issuer.ts";
 
 const FILE = "application_default_credentials.json";
 let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
@@ -68,6 +71,29 @@ describe("Application Default Credentials", () => {
       expect.stringMatching(/^Give --credentials .*gcloud auth application-default login/),
     ]);
   });
+
+  it.each([
+    ["hang", /the metadata server: no answer from 127.0.0.1:\d+ within 2000 ms$/m],
+    ["stranger", /the metadata server at .* answered without Metadata-Flavor: Google/],
+  ] as const)(
+    "are no metadata server that is %s, where only its answer tells",
+    async (fault, why) => {
+      const issuer = await createTokenIssuer(600);
+      const accessTokens = createAccessTokens();
+      await using metadata = await startMetadataServer({ issuer, accessTokens, account: "a@b" });
+      const env = {
+        HOME: "/no/such/home",
+        GCE_METADATA_HOST: metadata.host,
+        METADATA_SERVER_DETECTION: "ping-only",
+      };
+      const found = await findCredential(undefined, systemClock, { env });
+      expect((await found.read()).parse().principal).toBe("a@b");
+      metadata.setFault(fault);
+      const { code, stderr } = await runMain([], env);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(why);
+    },
+  );
 
   it("name a metadata host that is none", async () => {
     const { code, stderr } = await runMain([], { HOME: home, GCE_METADATA_HOST: "a/b?c" });

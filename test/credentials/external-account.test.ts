@@ -30,19 +30,21 @@ async function credential(changes: Record<string, unknown> = {}, options = {}) {
 }
 
 describe("workload identity federation", () => {
-  it.each(["federatedByFile", "federatedByUrl", "federatedByAws"] as const)(
-    "mints for the account of its impersonation URL: %s",
-    async (file) => {
-      const found = await readFrom(await world.write(world.files[file]));
-      expect(found).toMatchObject({ type: "external_account", principal: TARGET, keyId: "" });
-      expect(await mintOnce(found)).toMatchObject({ aud: AUDIENCE, email: TARGET });
-      expect(world.apis.calls.at(-1)).toMatchObject({
-        method: "generateIdToken",
-        caller: FEDERATED_PRINCIPAL,
-        delegates: [],
-      });
-    },
-  );
+  it.each([
+    "federatedByFile",
+    "federatedByUrl",
+    "federatedByAws",
+    "federatedByExecutable",
+  ] as const)("mints for the account of its impersonation URL: %s", async (file) => {
+    const found = await readFrom(await world.write(world.files[file]), { env: world.env });
+    expect(found).toMatchObject({ type: "external_account", principal: TARGET, keyId: "" });
+    expect(await mintOnce(found)).toMatchObject({ aud: AUDIENCE, email: TARGET });
+    expect(world.apis.calls.at(-1)).toMatchObject({
+      method: "generateIdToken",
+      caller: FEDERATED_PRINCIPAL,
+      delegates: [],
+    });
+  });
 
   it("takes a URL's answer as text, and a JSON file", async () => {
     const { url, headers } = world.provider;

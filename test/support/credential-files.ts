@@ -30,6 +30,8 @@ export interface Credentials extends AsyncDisposable {
     readonly federatedByFile: FileContent;
     readonly federatedByUrl: FileContent;
     readonly federatedByAws: FileContent;
+    /** From a program that prints it. */
+    readonly federatedByExecutable: FileContent;
   };
   /** Writes a file into a folder of their own and returns its path. */
   readonly write: (content: FileContent | string, name?: string) => Promise<string>;
@@ -64,7 +66,15 @@ export async function createCredentials(endpoint: TokenEndpoint): Promise<Creden
     apis.policy.grant(TARGET, member);
   }
   const subjectTokenFile = join(folder, "subject-token");
-  await writeFile(subjectTokenFile, `${await provider.subjectToken()}\n`);
+  const subjectToken = await provider.subjectToken();
+  await writeFile(subjectTokenFile, `${subjectToken}\n`);
+  const printed = {
+    version: 1,
+    success: true,
+    token_type: provider.oidc.subjectTokenType,
+    id_token: subjectToken,
+  };
+  await writeFile(`${subjectTokenFile}.json`, JSON.stringify(printed));
   const write = async (content: FileContent | string, name = "credential.json") => {
     const path = join(folder, name);
     await writeFile(path, typeof content === "string" ? content : JSON.stringify(content));
@@ -79,7 +89,10 @@ export async function createCredentials(endpoint: TokenEndpoint): Promise<Creden
     files: filesFor(apis, provider, key.keyFile, userFile(user, endpoint), subjectTokenFile),
     write,
     subjectTokenFile,
-    env: { CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS: apis.url },
+    env: {
+      CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS: apis.url,
+      GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: "1",
+    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
@@ -116,6 +129,9 @@ function filesFor(
       url: `${provider.url}/token`,
       headers: provider.headers,
       format: { type: "json", subject_token_field_name: "value" },
+    }),
+    federatedByExecutable: federated(provider.oidc, {
+      executable: { command: `/bin/cat "${subjectTokenFile}.json"` },
     }),
     federatedByAws: federated(provider.aws, {
       environment_id: "aws1",
