@@ -1,7 +1,8 @@
 import { isLoopback, parseAddress, type Address } from "./address.ts";
 import { parseAudience, parseAudiencePattern } from "./audience.ts";
+import { parseImpersonation } from "./credentials/impersonation.ts";
 import { LOG_LEVELS, type LogLevel } from "./logger.ts";
-import { many, one, optional, parseSettings, required, toggle, type Values } from "./settings.ts";
+import { many, one, optional, parseSettings, toggle, type Values } from "./settings.ts";
 
 /** Request headers that Cloud Run and IAP take an ID token from. */
 const TOKEN_HEADERS = [
@@ -31,14 +32,24 @@ export const serveSettings = {
     },
     parseAddress,
   ),
-  credentials: required(
+  credentials: optional(
     {
       flag: "credentials",
       env: "GOOGLE_APPLICATION_CREDENTIALS",
       placeholder: "FILE",
-      help: "Path of the service account's key (JSON).",
+      defaultNote: "Application Default Credentials",
+      help: "Path of the credential (JSON): a service account's key, workload identity federation, impersonation or a user's. Without it: gcloud's well-known file, then the metadata server.",
     },
     parsePath,
+  ),
+  impersonate: optional(
+    {
+      flag: "impersonate",
+      env: "IMPERSONATE",
+      placeholder: "ACCOUNT[,DELEGATE…]",
+      help: "Service account that the tokens are for, if the credential may impersonate it; delegates are the accounts in between, in order.",
+    },
+    parseImpersonation,
   ),
   audiences: many(
     {

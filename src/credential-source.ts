@@ -91,7 +91,9 @@ export function createCredentialSource(options: CredentialSourceOptions): Creden
     const proof = await options.prove(next);
     if (closed) return;
     const previous = current;
-    if (next.principal === previous.principal) tokens.useKey(next.mint);
+    // An account that nobody has named is never the same as another.
+    const same = next.principal !== "" && next.principal === previous.principal;
+    if (same) tokens.useKey(next.mint);
     else await tokens.useAccount(next.mint, proof);
     current = next;
     fingerprint = nextFingerprint;

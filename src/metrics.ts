@@ -148,11 +148,18 @@ function createMintMetrics(registry: Registry): MintEvents {
 }
 
 function createCredentialMetrics(registry: Registry, initial: Credential): SwapEvents {
-  const info = new Gauge({
+  let current = initial;
+  const info: Gauge = new Gauge({
     name: "idtoken_authz_credential_info",
     help: "The credential in use; always 1.",
     labelNames: ["type", "principal", "key_id"],
     registers: [registry],
+    collect: () => {
+      // A metadata server may have named another principal since the last look.
+      const { type, principal, keyId } = current;
+      info.reset();
+      info.set({ type, principal, key_id: keyId }, 1);
+    },
   });
   const swaps = new Counter({
     name: "idtoken_authz_credential_swaps_total",
@@ -162,16 +169,10 @@ function createCredentialMetrics(registry: Registry, initial: Credential): SwapE
   });
   for (const outcome of SWAP_OUTCOMES) swaps.inc({ outcome }, 0);
 
-  function show({ type, principal, keyId }: Credential): void {
-    info.reset();
-    info.set({ type, principal, key_id: keyId }, 1);
-  }
-
-  show(initial);
   return {
     swapped: (credential) => {
       swaps.inc({ outcome: "ok" });
-      show(credential);
+      current = credential;
     },
     swapFailed: ({ outcome }) => swaps.inc({ outcome }),
   };

@@ -1,10 +1,17 @@
 import { JWT } from "google-auth-library";
 import type { Clock } from "./clock.ts";
+import {
+  accessTokenOf,
+  CLOUD_PLATFORM,
+  type ObtainAccessToken,
+} from "./credentials/access-token.ts";
+import { idTokenOf, jsonOf } from "./credentials/answers.ts";
 import { MintError } from "./errors.ts";
-import { postForm, type TokenAnswer } from "./exchange.ts";
-import type { ServiceAccountKey } from "./service-account-key.ts";
-import { InvalidIdToken, parseIdToken } from "./token.ts";
+import { postForm, type Answer, type Peer } from "./exchange.ts";
 import type { Mint } from "./mint-queue.ts";
+import type { ServiceAccountKey } from "./service-account-key.ts";
+
+const PEER: Peer = { name: "the token endpoint" };
 
 /**
  * Mints ID tokens from a service-account key: a signed assertion with a `target_audience`,
@@ -14,45 +21,54 @@ import type { Mint } from "./mint-queue.ts";
 export function createMinter(key: ServiceAccountKey, clock: Clock): Mint {
   return async (audience, signal) => {
     const obtainedAt = clock.now();
-    const exchange: { answer?: TokenAnswer; error?: unknown } = {};
-    const client = new JWT({
-      email: key.clientEmail,
-      // The library hands the key to node:crypto as it is; its type knows only PEM text.
-      key: key.privateKey as unknown as string,
-      // Without this it logs answers, tokens included, when an environment variable asks it to.
-      useAuthRequestParameters: false,
-      transporterOptions: {
-        retryConfig: { retry: 0 },
-        fetchImplementation: async (_url, init) => {
-          try {
-            // The library always posts to Google's own address; the key file's word counts here.
-            exchange.answer = await postForm(key.tokenUri, init?.body as URLSearchParams, signal);
-            return new Response(exchange.answer.body);
-          } catch (error) {
-            exchange.error = error;
-            throw error;
-          }
-        },
-      },
-    });
-    try {
-      const idToken: unknown = await client.fetchIdToken(audience);
-      const issuerNowMs = exchange.answer?.issuerNowMs ?? obtainedAt.wallMs;
-      return parseIdToken(idToken, audience, obtainedAt, issuerNowMs);
-    } catch (cause) {
-      throw toMintError(cause, exchange);
-    }
+    const answer = await exchange(key, signal, [], (client) => client.fetchIdToken(audience));
+    return idTokenOf(jsonOf(answer, PEER)["id_token"], audience, obtainedAt, answer, PEER);
   };
 }
 
-/** The exchange's own error where it failed; the library's would carry the request. */
-function toMintError(
-  cause: unknown,
-  exchange: { answer?: TokenAnswer; error?: unknown },
-): MintError {
-  if (exchange.error instanceof MintError) return exchange.error;
-  const reason = cause instanceof InvalidIdToken ? cause.message : "it has no id_token text";
-  return exchange.answer === undefined
-    ? new MintError("mint_rejected", "the key could not sign an assertion")
-    : new MintError("mint_invalid_answer", `the token endpoint's answer is refused: ${reason}`);
+/** Obtains access tokens for Google's APIs from a service-account key, in the same way. */
+export function createKeyAccess(key: ServiceAccountKey, clock: Clock): ObtainAccessToken {
+  return async (signal) => {
+    const obtainedAt = clock.now();
+    const answer = await exchange(key, signal, [CLOUD_PLATFORM], (client) => client.authorize());
+    return accessTokenOf(answer, obtainedAt, PEER);
+  };
+}
+
+/** Lets the library sign an assertion and post it; what comes back is read and judged here. */
+async function exchange(
+  key: ServiceAccountKey,
+  signal: AbortSignal,
+  scopes: string[],
+  post: (client: JWT) => Promise<unknown>,
+): Promise<Answer> {
+  const met: { answer?: Answer; error?: unknown } = {};
+  const client = new JWT({
+    email: key.clientEmail,
+    // The library hands the key to node:crypto as it is; its type knows only PEM text.
+    key: key.privateKey as unknown as string,
+    ...(scopes.length > 0 && { scopes }),
+    // Without this it logs answers, tokens included, when an environment variable asks it to.
+    useAuthRequestParameters: false,
+    transporterOptions: {
+      retryConfig: { retry: 0 },
+      fetchImplementation: async (_url, init) => {
+        try {
+          // The library always posts to Google's own address; the key file's word counts here.
+          met.answer = await postForm(key.tokenUri, init?.body as URLSearchParams, signal, PEER);
+          return new Response(met.answer.body);
+        } catch (error) {
+          met.error = error;
+          throw error;
+        }
+      },
+    },
+  });
+  // Its own errors would carry the request, and its view of the answer is not needed.
+  await post(client).catch(() => {});
+  if (met.error !== undefined) throw met.error;
+  if (met.answer === undefined) {
+    throw new MintError("mint_rejected", "the key could not sign an assertion");
+  }
+  return met.answer;
 }

@@ -3,8 +3,8 @@ import { createAudienceRule } from "./audience.ts";
 import { openCheckSecret } from "./check-secret.ts";
 import type { Clock } from "./clock.ts";
 import { isExposed, type Config } from "./config.ts";
-import { readCredential } from "./credential-file.ts";
 import { createCredentialSource } from "./credential-source.ts";
+import { findCredential } from "./credentials/application-default.ts";
 import { watchFile } from "./file-watch.ts";
 import { buildApp } from "./http/app.ts";
 import { prepareDrain } from "./http/drain.ts";
@@ -26,11 +26,11 @@ export interface RunningServer {
 
 /**
  * Builds the server from its configuration and listens. Tokens are minted from then on: it does
- * not wait for the first. Throws a StartError when the key or the address cannot be used.
+ * not wait for the first. Throws a StartError when the credential or the address cannot be used.
  */
 export async function run(config: Config, clock: Clock, log: Logger): Promise<RunningServer> {
-  const read = () => readCredential(config.credentials, clock);
-  const file = await read();
+  const place = await findCredential(config.credentials, clock, config);
+  const file = await place.read();
   const initial = file.parse();
   const [defaultAudience] = config.audiences;
   const metrics = createMetrics({
@@ -50,7 +50,7 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
     clock,
   });
   const credentials = createCredentialSource({
-    read,
+    read: place.read,
     initial,
     initialFingerprint: file.fingerprint,
     prove: ({ mint }) => queue.run(mint, defaultAudience ?? PROOF_AUDIENCE, "swap"),
@@ -90,11 +90,15 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
   const facts = {
     listen: formatAddress(address),
     adminListen: adminAddress && formatAddress(adminAddress),
+    type: initial.type,
     principal: initial.principal,
   };
   announce(config, facts, log);
   tokens.start();
-  const unwatch = watchFile(config.credentials, clock, () => void credentials.reload());
+  const unwatch =
+    place.path === undefined
+      ? () => {}
+      : watchFile(place.path, clock, () => void credentials.reload());
 
   async function close(): Promise<void> {
     draining = true;
@@ -126,6 +130,7 @@ const PROOF_AUDIENCE = "https://idtoken-authz.invalid";
 interface Facts {
   readonly listen: string;
   readonly adminListen: string | undefined;
+  readonly type: string;
   readonly principal: string;
 }
 

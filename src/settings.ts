@@ -40,18 +40,6 @@ export function optional<T>(words: Words<T>, parse: Parser<T>): Setting<T | unde
   };
 }
 
-/** A setting that must be given. */
-export function required<T>(words: Words<T>, parse: Parser<T>): Setting<T> {
-  return {
-    ...words,
-    read: (texts) => {
-      const text = texts.at(-1);
-      if (text === undefined) throw new Error("must be given");
-      return parse(text);
-    },
-  };
-}
-
 /** A setting that may be repeated; each text may also hold several values between commas. */
 export function many<T>(words: Words<readonly T[]>, parse: Parser<T>): Setting<readonly T[]> {
   return {

@@ -1,6 +1,7 @@
 import { setGlobalProxyFromEnv } from "node:http";
 import { systemClock } from "../clock.ts";
 import { parseConfig, serveSettings } from "../config.ts";
+import { proxyEnvironment } from "../credentials/metadata-server.ts";
 import { createLogger, openStandardOutput } from "../logger.ts";
 import { run } from "../run.ts";
 import { formatHelp } from "../settings.ts";
@@ -22,7 +23,7 @@ export const serveHelp = () =>
 export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessEnv) {
   const config = parseConfig(argv, env);
   // Mints go through the proxy that HTTPS_PROXY and NO_PROXY name, as other programs' requests do.
-  setGlobalProxyFromEnv();
+  setGlobalProxyFromEnv(proxyEnvironment(env));
   const signals = listenForSignals();
   // Until there is something to reload, a SIGHUP must not end the process.
   let reload = () => {};

@@ -18,15 +18,14 @@ afterAll(() => rm(folder, { recursive: true }));
 
 describe("wrong usage", () => {
   it("is told whole on standard error, with exit code 2", async () => {
-    const { code, stdout, stderr } = await runMain(["serve", "--listen", "x", "--wrong"], {
-      MINT_TIMEOUT: "1h",
-    });
+    const argv = ["serve", "--listen", "x", "--wrong", "--impersonate", "someone"];
+    const { code, stdout, stderr } = await runMain(argv, { MINT_TIMEOUT: "1h" });
     expect(code).toBe(2);
     expect(stdout).toBe("");
     expect(stderr.trim().split("\n")).toEqual([
       "--wrong: unknown flag; --help lists the known ones",
       expect.stringMatching(/^--listen "x": must be /),
-      "--credentials: must be given",
+      expect.stringMatching(/^--impersonate "someone": must be /),
       expect.stringMatching(/^MINT_TIMEOUT "1h": must be /),
     ]);
   });
@@ -55,7 +54,7 @@ describe("a key that cannot be used", () => {
       '{"type":"service_account","private_key":"-----BEGIN',
       "it is not JSON, or cut short",
     ],
-    ["of another type", '{"type":"authorized_user"}', "its type must be service_account"],
+    ["of another type", '{"type":"gdch_service_account"}', "its type must be service_account"],
   ])("that is %s: one line with path and reason, exit code 1", async (name, content, reason) => {
     const path = join(folder, `${name}.json`);
     if (content !== undefined) await writeFile(path, content);

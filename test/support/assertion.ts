@@ -19,6 +19,7 @@ export interface Accounts {
 /** What an assertion says of itself, unverified. */
 export interface AssertedRequest {
   readonly account: string | undefined;
+  /** What an ID token is to be for; undefined where an access token is asked for. */
   readonly audience: string | undefined;
 }
 
@@ -49,6 +50,8 @@ export function createAccounts(): Accounts {
 }
 
 const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/** What IAM Credentials asks of an access token. */
+export const CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform";
 const ASSERTION_AUDIENCE = "https://oauth2.googleapis.com/token";
 const MAX_LIFE_SECONDS = 3600;
 const MAX_SKEW_SECONDS = 300;
@@ -82,9 +85,13 @@ export async function judgeRequest(
   if (!(await isSignedByAny(assertion, keys))) return invalidGrant("Invalid JWT Signature.");
   if (claims.aud !== ASSERTION_AUDIENCE) return invalidGrant("Invalid JWT: Failed audience check.");
   if (!hasSaneTimes(claims, nowSeconds)) return invalidGrant(BAD_TIMES);
-  if ((readAssertion(form).audience ?? "") === "") {
+  const wantsIdToken = (readAssertion(form).audience ?? "") !== "";
+  if (wantsIdToken === (claims["scope"] !== undefined)) {
     const description = "Invalid OAuth scope or ID token audience provided.";
     return { error: "invalid_scope", description };
+  }
+  if (!wantsIdToken && claims["scope"] !== CLOUD_PLATFORM) {
+    return { error: "invalid_scope", description: "Invalid OAuth scope." };
   }
   return undefined;
 }

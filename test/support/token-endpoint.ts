@@ -3,10 +3,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { text } from "node:stream/consumers";
 import type { JSONWebKeySet, JWTVerifyGetKey } from "jose";
 import { createAccounts, judgeRequest, readAssertion, type Accounts } from "./assertion.ts";
+import { createAccessTokens, type AccessTokens } from "./access-tokens.ts";
 import { createGate, type Gate } from "./gate.ts";
 import { createJournal, type Journal } from "./journal.ts";
 import { listenOnLoopback } from "./loopback.ts";
 import { answerWithFault, createFaults, sendAny, type Faults } from "./token-fault.ts";
+import { judgeRefresh, readRefresh, type User } from "./refresh-grant.ts";
 import { createTokenIssuer, type TokenIssuer } from "./token-issuer.ts";
 
 /** One request, as far as it may be written down: never an assertion or a token. */
@@ -26,6 +28,12 @@ export interface TokenEndpoint extends AsyncDisposable {
   /** Verifies the tokens that it signs; `jwks` is the same as plain JSON. */
   readonly keys: JWTVerifyGetKey;
   readonly jwks: JSONWebKeySet;
+  /** What signs its ID tokens, for other stand-ins of Google. */
+  readonly issuer: TokenIssuer;
+  /** Those that it hands out, for stand-ins that are called with them. */
+  readonly accessTokens: AccessTokens;
+  /** Accepts this user's refresh token. */
+  readonly registerUser: (user: User) => void;
   /** Accepts assertions signed by this key of the account, beside its other keys. */
   readonly register: Accounts["register"];
   /** Forgets this key; an account without any key is not found. */
@@ -56,10 +64,12 @@ export async function startTokenEndpoint(
 ): Promise<TokenEndpoint> {
   const issuer = await createTokenIssuer(options.tokenLifeSeconds ?? 3600);
   const accounts = createAccounts();
+  const accessTokens = createAccessTokens();
+  const users = new Map<string, User>();
   const journal = createJournal<Exchange>();
   const faults = createFaults();
   const gate = createGate();
-  const answer = createAnswerer({ issuer, accounts, journal, faults, gate });
+  const answer = createAnswerer({ issuer, accounts, accessTokens, users, journal, faults, gate });
   const server = createServer((request, response) => {
     // It fails where the peer has gone.
     answer(request, response).catch(() => response.destroy());
@@ -89,6 +99,9 @@ export async function startTokenEndpoint(
     url: `http://127.0.0.1:${port}/token`,
     keys: issuer.keys,
     jwks: issuer.jwks,
+    issuer,
+    accessTokens,
+    registerUser: (user) => void users.set(user.refreshToken, user),
     register: accounts.register,
     revoke: accounts.revoke,
     exchanges: journal.entries,
@@ -108,19 +121,23 @@ export async function startTokenEndpoint(
 interface Parts {
   readonly issuer: TokenIssuer;
   readonly accounts: Accounts;
+  readonly accessTokens: AccessTokens;
+  readonly users: ReadonlyMap<string, User>;
   readonly journal: Journal<Exchange>;
   readonly faults: Faults;
   readonly gate: Gate;
 }
 
 /** Returns what answers one request. It rejects when the peer goes away. */
-function createAnswerer({ issuer, accounts, journal, faults, gate }: Parts) {
+function createAnswerer(parts: Parts) {
+  const { issuer, accounts, accessTokens, users, journal, faults, gate } = parts;
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const body = await text(request);
     const form = new URLSearchParams(body);
     const nowSeconds = issuer.nowSeconds();
     response.setHeader("date", new Date(nowSeconds * 1000).toUTCString());
-    const { account, audience } = readAssertion(form);
+    const refresh = form.get("grant_type") === "refresh_token" ? { form, users } : undefined;
+    const { account, audience } = refresh ? readRefresh(refresh) : readAssertion(form);
     const note = (outcome: string) => journal.note({ at: Date.now(), account, audience, outcome });
     const sign = (changes = {}) => issuer.sign({ account, audience }, changes);
     const fault = faults.next();
@@ -129,10 +146,20 @@ function createAnswerer({ issuer, accounts, journal, faults, gate }: Parts) {
       await gate.pass();
       return answerWithFault(fault, response, { body, sign, nowSeconds });
     }
-    const refusal = findFormFault(request) ?? (await judgeRequest(form, accounts, nowSeconds));
+    const refusal =
+      findFormFault(request) ??
+      (refresh ? judgeRefresh(refresh) : await judgeRequest(form, accounts, nowSeconds));
     note(refusal?.error ?? "issued");
     await gate.pass();
-    if (refusal === undefined) return sendAny(response, 200, { id_token: await sign() });
+    if (refusal === undefined) {
+      const access = { access_token: accessTokens.issue(account ?? ""), expires_in: 3599 };
+      const idToken = audience === undefined ? {} : { id_token: await sign() };
+      return sendAny(
+        response,
+        200,
+        refresh || audience === undefined ? { ...access, ...idToken } : idToken,
+      );
+    }
     const { error, description } = refusal;
     sendAny(response, 400, { error, error_description: description });
   };

@@ -21,6 +21,7 @@ describe("parseConfig", () => {
       listen: { kind: "tcp", host: "127.0.0.1", port: 8080 },
       adminListen: undefined,
       credentials: "key.json",
+      impersonate: undefined,
       audiences: [],
       allowAudiences: [],
       audienceFromHost: false,
@@ -39,6 +40,7 @@ describe("parseConfig", () => {
       LISTEN: "[::1]:9000",
       ADMIN_LISTEN: "0.0.0.0:9001",
       GOOGLE_APPLICATION_CREDENTIALS: "/keys/a.json",
+      IMPERSONATE: "a@p.iam.gserviceaccount.com, b@p.iam.gserviceaccount.com",
       AUDIENCE: "https://a.run.app, https://b.run.app",
       ALLOW_AUDIENCE: "https://*.run.app",
       AUDIENCE_FROM_HOST: "true",
@@ -54,6 +56,10 @@ describe("parseConfig", () => {
       listen: { kind: "tcp", host: "::1", port: 9000 },
       adminListen: { kind: "tcp", host: "0.0.0.0", port: 9001 },
       credentials: "/keys/a.json",
+      impersonate: {
+        account: "a@p.iam.gserviceaccount.com",
+        delegates: ["b@p.iam.gserviceaccount.com"],
+      },
       audiences: ["https://a.run.app", "https://b.run.app"],
       allowAudiences: ["https://*.run.app"],
       audienceFromHost: true,
@@ -86,10 +92,11 @@ describe("parseConfig", () => {
 
   it("lists every fault at once, with what was given, where, and the rule", () => {
     const argv = ["--listen", "8080", "--wrong", "--refresh-at=2", "--max-audiences", "stray"];
+    argv.push("--impersonate=me@example.com");
     expect(faultsOf(argv, { MINT_TIMEOUT: "soon", TOKEN_HEADER: "cookie" })).toEqual([
       "--wrong: unknown flag; --help lists the known ones",
       '--listen "8080": must be HOST:PORT, as in 127.0.0.1:8080 or [::1]:8080',
-      "--credentials: must be given",
+      '--impersonate "me@example.com": must be ACCOUNT[,DELEGATE…], each a service account\'s e-mail address (…gserviceaccount.com)',
       'TOKEN_HEADER "cookie": must be one of authorization, x-serverless-authorization, proxy-authorization',
       '--refresh-at "2": must be a share from 0.1 to 0.9',
       'MINT_TIMEOUT "soon": must be a time such as 500ms, 5s or 1m, from 100 to 60000 ms',

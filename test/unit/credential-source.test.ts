@@ -11,7 +11,8 @@ const unparsable = new StartError("key.json: it is not JSON, or cut short");
 
 function credential(principal: string, keyId: string): Credential {
   const mint = () => Promise.reject(new Error("not called here"));
-  return { type: "service_account", principal, keyId, mint };
+  const endpoint = new URL("https://oauth2.googleapis.com/token");
+  return { type: "service_account", principal, keyId, endpoint, mint };
 }
 
 /** A credential source over a file that is a variable, with proofs that the test decides. */
@@ -83,6 +84,15 @@ describe("a new key file", () => {
     file.content = credential("b@x", "1");
     await source.reload();
     expect(used).toEqual(["account"]);
+  });
+
+  it("of an account that nobody has named replaces them, even where the old one had none", async () => {
+    const { source, file, used } = setUp();
+    file.content = credential("", "1");
+    await source.reload();
+    file.content = credential("", "2");
+    await source.reload();
+    expect(used).toEqual(["account", "account"]);
   });
 
   it("that does not parse is told of once, and not used", async () => {

@@ -1,0 +1,118 @@
+import type { Clock } from "../clock.ts";
+import { postForm, type Peer } from "../exchange.ts";
+import {
+  accessTokenOf,
+  CLOUD_PLATFORM,
+  keepAccessToken,
+  quotaProject,
+  type ObtainAccessToken,
+} from "./access-token.ts";
+import { optionalText, textField, type Fields } from "./fields.ts";
+import { WORKLOAD_IDENTITY_USER, type Identity } from "./identity.ts";
+import { impersonate, parseImpersonationUrl, type ImpersonationTarget } from "./impersonation.ts";
+import { createSubjectTokenSource } from "./subject-token.ts";
+import { urlField } from "./urls.ts";
+
+/** Google's Security Token Service, as a credential file describes it. */
+interface TokenService {
+  readonly url: URL;
+  /** The provider's resource name. */
+  readonly audience: string;
+  readonly subjectTokenType: string;
+  /** The client's own authentication; empty for a workload, which needs none. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly options: Readonly<Record<string, string>>;
+}
+
+const GOOGLE_TOKEN_URL = new URL("https://sts.googleapis.com/v1/token");
+const PROVIDER =
+  /^\/\/iam\.googleapis\.com\/(projects\/([^/]+)\/locations\/global\/workloadIdentityPools\/([^/]+))\/providers\/([^/]+)$/;
+
+/**
+ * Reads an `external_account` file: a subject token of an identity provider is exchanged for a
+ * federated access token (RFC 8693), which then impersonates an account. Throws a StartError.
+ */
+export function parseExternalAccount(
+  fields: Fields,
+  env: NodeJS.ProcessEnv,
+  clock: Clock,
+): Identity {
+  const audience = textField(fields, "audience");
+  const service: TokenService = {
+    url: urlField(fields, "token_url", "googleApi") ?? GOOGLE_TOKEN_URL,
+    audience,
+    subjectTokenType: textField(fields, "subject_token_type"),
+    ...clientOf(fields),
+  };
+  urlField(fields, "token_info_url", "googleApi");
+  const target = targetOf(fields);
+  const subjectTokens = createSubjectTokenSource(fields, env, target?.account);
+  const project = quotaProject(optionalText(fields, "quota_project_id"));
+  const obtain: ObtainAccessToken = async (signal) => {
+    const { token, fetch } = await subjectTokens(signal);
+    const obtainedAt = clock.now();
+    const peer: Peer = { name: "Google's STS", remedy: () => remedy(audience), fetch };
+    const form = exchangeForm(service, token);
+    const answer = await postForm(service.url, form, signal, peer, service.headers);
+    return accessTokenOf(answer, obtainedAt, peer, project);
+  };
+  const federated: Identity = {
+    type: "external_account",
+    principal: "",
+    keyId: "",
+    endpoint: service.url,
+    mint: undefined,
+    accessTokens: keepAccessToken(obtain, clock),
+    grantee: () => ({ member: memberOf(audience), role: WORKLOAD_IDENTITY_USER }),
+  };
+  return target === undefined ? federated : impersonate(federated, target, clock);
+}
+
+function targetOf(fields: Fields): ImpersonationTarget | undefined {
+  const name = "service_account_impersonation_url";
+  const url = urlField(fields, name, "googleApi");
+  return url && parseImpersonationUrl(url, `${fields.path}: its ${fields.prefix}${name}`);
+}
+
+function exchangeForm(
+  { audience, subjectTokenType, options }: TokenService,
+  subjectToken: string,
+): URLSearchParams {
+  return new URLSearchParams({
+    grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+    requested_token_type: "urn:ietf:params:oauth:token-type:access_token",
+    audience,
+    scope: CLOUD_PLATFORM,
+    subject_token: subjectToken,
+    subject_token_type: subjectTokenType,
+    ...options,
+  });
+}
+
+/** Workforce pools name a client, or else a project that stands in for one. */
+function clientOf(fields: Fields): Pick<TokenService, "headers" | "options"> {
+  const id = optionalText(fields, "client_id");
+  const secret = optionalText(fields, "client_secret") ?? "";
+  const userProject = optionalText(fields, "workforce_pool_user_project");
+  if (id !== undefined) {
+    const basic = Buffer.from(`${id}:${secret}`).toString("base64");
+    return { headers: { authorization: `Basic ${basic}` }, options: {} };
+  }
+  const options = userProject === undefined ? {} : { options: JSON.stringify({ userProject }) };
+  return { headers: {}, options };
+}
+
+function remedy(audience: string): string {
+  const [, , project, pool, provider] = PROVIDER.exec(audience) ?? [];
+  const describe =
+    provider === undefined
+      ? `of ${audience}`
+      : `that this prints: gcloud iam workload-identity-pools providers describe ${provider} --workload-identity-pool=${pool} --location=global --project=${project}`;
+  return `compare the subject token's issuer, audience and attributes with those ${describe}`;
+}
+
+/** Every identity of the pool, as IAM's commands spell it. */
+function memberOf(audience: string): string {
+  const pool = PROVIDER.exec(audience)?.[1] ?? "POOL";
+  return `principalSet://iam.googleapis.com/${pool}/*`;
+}

@@ -1,0 +1,112 @@
+import type { Clock } from "../clock.ts";
+import { MintError } from "../errors.ts";
+import { requireOk, send, type Answer, type Peer } from "../exchange.ts";
+import { accessTokenOf, keepAccessToken } from "./access-token.ts";
+import { idTokenOf } from "./answers.ts";
+import { TOKEN_CREATOR, type Identity } from "./identity.ts";
+import { parseUrl } from "./urls.ts";
+
+/** The account of the machine or container that this runs on. */
+export interface MetadataServer {
+  readonly identity: Identity;
+  /** Where it is, as a person types it. */
+  readonly host: string;
+  /**
+   * Asks for the account's name, which `identity.principal` is from then on. Rejects with a
+   * MintError; `mint_rejected` comes from a metadata server that has no account.
+   */
+  readonly learnPrincipal: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Compute Engine's address, which needs no DNS. */
+const ADDRESS = "169.254.169.254";
+/** Both ends name themselves, so that neither takes a stranger for the other. */
+const FLAVOR = "Metadata-Flavor";
+const NO_ACCOUNT =
+  "attach a service account to the Cloud Run service (gcloud run services update SERVICE " +
+  "--service-account=ACCOUNT), the VM (gcloud compute instances set-service-account) or, on GKE, " +
+  "bind the Kubernetes account with roles/iam.workloadIdentityUser";
+
+/**
+ * Prepares the metadata server of Compute Engine, Cloud Run and GKE as a credential; nothing is
+ * asked of it yet. Throws a UsageError for a GCE_METADATA_HOST that is no host.
+ */
+export function createMetadataServer(env: NodeJS.ProcessEnv, clock: Clock): MetadataServer {
+  const base = metadataUrl(env);
+  const peer: Peer = {
+    name: `the metadata server at ${base.host}`,
+    absence: "only machines on Google Cloud have a metadata server; elsewhere give --credentials",
+  };
+  let principal = "";
+
+  function ask(path: string, signal: AbortSignal): Promise<Answer> {
+    const url = new URL(`computeMetadata/v1/instance/service-accounts/default/${path}`, base);
+    return askServer(url, peer, signal);
+  }
+
+  async function learnPrincipal(signal: AbortSignal): Promise<void> {
+    const email = (await ask("email", signal)).body.trim();
+    if (/^[\x21-\x7e]+@[\x21-\x7e]+$/.test(email)) principal = email;
+  }
+
+  const identity: Identity = {
+    type: "metadata_server",
+    get principal() {
+      return principal;
+    },
+    keyId: "",
+    endpoint: base,
+    mint: async (audience, signal) => {
+      const obtainedAt = clock.now();
+      const query = new URLSearchParams({ audience, format: "full" });
+      const [answer] = await Promise.all([
+        ask(`identity?${query.toString()}`, signal),
+        // It may have been absent so far, or have changed; without it the token is as good.
+        learnPrincipal(signal).catch(() => {}),
+      ]);
+      return idTokenOf(answer.body.trim(), audience, obtainedAt, answer, peer);
+    },
+    accessTokens: keepAccessToken(async (signal) => {
+      const obtainedAt = clock.now();
+      return accessTokenOf(await ask("token", signal), obtainedAt, peer);
+    }, clock),
+    grantee: () => ({ member: `serviceAccount:${principal || "ACCOUNT"}`, role: TOKEN_CREATOR }),
+  };
+  return { identity, host: base.host, learnPrincipal };
+}
+
+/**
+ * The environment as a proxy's user should see it: no proxy leads to a metadata server, Google's
+ * or another cloud's at the same address.
+ */
+export function proxyEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const given = env["no_proxy"] || env["NO_PROXY"] || "";
+  if (given.trim() === "*") return env;
+  const direct = [given, ADDRESS, metadataUrl(env).host].filter((each) => each !== "");
+  return { ...env, no_proxy: direct.join(",") };
+}
+
+function metadataUrl(env: NodeJS.ProcessEnv): URL {
+  const host = env["GCE_METADATA_HOST"] || ADDRESS;
+  return parseUrl(
+    `http://${host.replace(/^http:\/\//, "")}`,
+    "GCE_METADATA_HOST",
+    "metadataServer",
+  );
+}
+
+async function askServer(url: URL, peer: Peer, signal: AbortSignal): Promise<Answer> {
+  const answer = await send(url, { headers: { [FLAVOR]: "Google" } }, signal, peer);
+  const { status, headers } = answer;
+  if (headers.get(FLAVOR) !== "Google") {
+    throw new MintError(
+      "mint_invalid_answer",
+      `${peer.name} answered without ${FLAVOR}: Google, so it is something else`,
+    );
+  }
+  // It refuses in plain text.
+  if (status === 400 || status === 403 || status === 404) {
+    throw new MintError("mint_rejected", `${peer.name} has no account (${status}): ${NO_ACCOUNT}`);
+  }
+  return requireOk(answer, peer);
+}

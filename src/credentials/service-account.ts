@@ -1,0 +1,20 @@
+import type { Clock } from "../clock.ts";
+import { createKeyAccess, createMinter } from "../minter.ts";
+import { parseServiceAccountKey } from "../service-account-key.ts";
+import { keepAccessToken } from "./access-token.ts";
+import type { Fields } from "./fields.ts";
+import { TOKEN_CREATOR, type Identity } from "./identity.ts";
+
+/** Reads a `service_account` file. Throws a StartError. */
+export function parseServiceAccount(fields: Fields, clock: Clock): Identity {
+  const key = parseServiceAccountKey(fields);
+  return {
+    type: "service_account",
+    principal: key.clientEmail,
+    keyId: key.keyId,
+    endpoint: key.tokenUri,
+    mint: createMinter(key, clock),
+    accessTokens: keepAccessToken(createKeyAccess(key, clock), clock),
+    grantee: () => ({ member: `serviceAccount:${key.clientEmail}`, role: TOKEN_CREATOR }),
+  };
+}

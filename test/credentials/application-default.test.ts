@@ -1,0 +1,103 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { systemClock } from "../../src/clock.ts";
+import { findCredential } from "../../src/credentials/application-default.ts";
+import { createAccessTokens } from "../support/access-tokens.ts";
+import { startMetadataServer } from "../support/metadata-server.ts";
+import { createServiceAccount } from "../support/service-account.ts";
+import { runMain } from "../support/server-process.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+import { createTokenIssuer } from "../support/token-issuer.ts";
+
+const FILE = "application_default_credentials.json";
+let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
+let home = "";
+
+beforeAll(async () => {
+  folder = await makeTemporaryFolder();
+  home = folder.path;
+});
+afterAll(() => folder?.[Symbol.asyncDispose]());
+
+async function login(at: string, clientEmail: string): Promise<string> {
+  await mkdir(at, { recursive: true });
+  const path = join(at, FILE);
+  await createServiceAccount({ tokenUri: "http://127.0.0.1:1/", clientEmail }).writeTo(path);
+  return path;
+}
+
+describe("Application Default Credentials", () => {
+  it("are gcloud's well-known file, which is watched", async () => {
+    const path = await login(join(home, ".config/gcloud"), "a@p.iam.gserviceaccount.com");
+    const place = await findCredential(undefined, systemClock, { env: { HOME: home } });
+    expect(place.path).toBe(path);
+    expect((await place.read()).parse().principal).toBe("a@p.iam.gserviceaccount.com");
+  });
+
+  it("are in gcloud's own folder where the environment names one", async () => {
+    const other = join(home, "other");
+    const path = await login(other, "b@p.iam.gserviceaccount.com");
+    const env = { HOME: home, CLOUDSDK_CONFIG: other };
+    expect((await findCredential(undefined, systemClock, { env })).path).toBe(path);
+  });
+
+  it("give way to a file that is named", async () => {
+    const env = { HOME: home };
+    expect((await findCredential("/given.json", systemClock, { env })).path).toBe("/given.json");
+  });
+
+  it("are not passed over for being unusable", async () => {
+    const broken = join(home, "broken");
+    await mkdir(broken);
+    await writeFile(join(broken, FILE), "{");
+    const { code, stderr } = await runMain([], { CLOUDSDK_CONFIG: broken });
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      `${join(broken, FILE)}: no usable credential: it is not JSON, or cut short\n`,
+    );
+  });
+
+  it("that are nowhere are an error that lists the places and the remedy", async () => {
+    const empty = join(home, "empty");
+    const env = { HOME: empty, METADATA_SERVER_DETECTION: "none" };
+    const { code, stderr } = await runMain(["--audience=a"], env);
+    expect(code).toBe(1);
+    expect(stderr.trim().split("\n")).toEqual([
+      "no credential was found; looked for",
+      "  --credentials or GOOGLE_APPLICATION_CREDENTIALS: not given",
+      `  ${join(empty, ".config/gcloud", FILE)}: there is no such file`,
+      "  the metadata server: METADATA_SERVER_DETECTION is none",
+      expect.stringMatching(/^Give --credentials .*gcloud auth application-default login/),
+    ]);
+  });
+
+  it.each([
+    ["hang", /the metadata server: no answer from 127.0.0.1:\d+ within 2000 ms$/m],
+    ["stranger", /the metadata server at .* answered without Metadata-Flavor: Google/],
+  ] as const)(
+    "are no metadata server that is %s, where only its answer tells",
+    async (fault, why) => {
+      const issuer = await createTokenIssuer(600);
+      const accessTokens = createAccessTokens();
+      await using metadata = await startMetadataServer({ issuer, accessTokens, account: "a@b" });
+      const env = {
+        HOME: "/no/such/home",
+        GCE_METADATA_HOST: metadata.host,
+        METADATA_SERVER_DETECTION: "ping-only",
+      };
+      const found = await findCredential(undefined, systemClock, { env });
+      expect((await found.read()).parse().principal).toBe("a@b");
+      metadata.setFault(fault);
+      const { code, stderr } = await runMain([], env);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(why);
+    },
+  );
+
+  it("name a metadata host that is none", async () => {
+    const { code, stderr } = await runMain([], { HOME: home, GCE_METADATA_HOST: "a/b?c" });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^GCE_METADATA_HOST, "http:\/\/a\/b", must be HOST or HOST:PORT/);
+  });
+});

@@ -1,0 +1,253 @@
+import { chmod, readFile, writeFile } from "node:fs/promises";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { MintError } from "../../src/errors.ts";
+import { createCredentials, TARGET, type Credentials } from "../support/credential-files.ts";
+import { FEDERATED_PRINCIPAL } from "../support/identity-provider.ts";
+import { AUDIENCE, mintFails, mintOnce, readFrom } from "../support/mint-once.ts";
+import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
+
+const OPT_IN = { GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: "1" };
+let endpoint: TokenEndpoint;
+let world: Credentials;
+
+beforeAll(async () => {
+  endpoint = await startTokenEndpoint();
+  world = await createCredentials(endpoint);
+});
+afterAll(async () => {
+  await world?.[Symbol.asyncDispose]();
+  await endpoint?.[Symbol.asyncDispose]();
+});
+beforeEach(() => {
+  world.apis.setFault("sts", undefined);
+  world.apis.setFault("iam", undefined);
+  world.provider.setStatus(undefined);
+});
+
+async function credential(changes: Record<string, unknown> = {}, options = {}) {
+  const path = await world.write({ ...world.files.federatedByFile, ...changes });
+  return readFrom(path, options);
+}
+
+describe("workload identity federation", () => {
+  it.each([
+    "federatedByFile",
+    "federatedByUrl",
+    "federatedByAws",
+    "federatedByExecutable",
+  ] as const)("mints for the account of its impersonation URL: %s", async (file) => {
+    const found = await readFrom(await world.write(world.files[file]), { env: world.env });
+    expect(found).toMatchObject({ type: "external_account", principal: TARGET, keyId: "" });
+    expect(await mintOnce(found)).toMatchObject({ aud: AUDIENCE, email: TARGET });
+    expect(world.apis.calls.at(-1)).toMatchObject({
+      method: "generateIdToken",
+      caller: FEDERATED_PRINCIPAL,
+      delegates: [],
+    });
+  });
+
+  it("takes a URL's answer as text, and a JSON file", async () => {
+    const { url, headers } = world.provider;
+    const byText = await credential({ credential_source: { url: `${url}/text`, headers } });
+    expect(await mintOnce(byText)).toMatchObject({ email: TARGET });
+    const path = await world.write({ id: await world.provider.subjectToken() }, "token.json");
+    const format = { type: "json", subject_token_field_name: "id" };
+    const byJson = await credential({ credential_source: { file: path, format } });
+    expect(await mintOnce(byJson)).toMatchObject({ email: TARGET });
+  });
+
+  it("exchanges one subject token for many mints at once", async () => {
+    const found = await credential();
+    const before = world.apis.exchanges.length;
+    await Promise.all(Array.from({ length: 20 }, () => mintOnce(found)));
+    await mintOnce(found);
+    expect(world.apis.exchanges.length - before).toBe(1);
+  });
+
+  it("exchanges again for a mint that outlives the one that it waited for", async () => {
+    const found = await credential();
+    const first = new AbortController();
+    world.apis.setFault("sts", { kind: "hang" }, 1);
+    const exchange = world.apis.nextExchange();
+    const failed = mintFails(found, first.signal);
+    const second = mintOnce(found);
+    await exchange;
+    first.abort();
+    expect((await failed).code).toBe("mint_unavailable");
+    expect(await second).toMatchObject({ email: TARGET });
+  });
+
+  it("impersonates by way of its account", async () => {
+    const other = "other@test-project.iam.gserviceaccount.com";
+    world.apis.policy.grant(other, TARGET);
+    const options = { env: world.env, impersonate: { account: other, delegates: [] } };
+    expect(await mintOnce(await credential({}, options))).toMatchObject({ email: other });
+    expect(world.apis.calls.slice(-2)).toMatchObject([
+      { method: "generateAccessToken", account: TARGET, caller: FEDERATED_PRINCIPAL },
+      { method: "generateIdToken", account: other, caller: TARGET },
+    ]);
+  });
+
+  it("needs an account to impersonate", async () => {
+    const without = { service_account_impersonation_url: undefined };
+    await expect(credential(without)).rejects.toThrow(/add a service_account_impersonation_url/);
+    const impersonate = { account: TARGET, delegates: [] };
+    const found = await credential(without, { env: world.env, impersonate });
+    expect(await mintOnce(found)).toMatchObject({ email: TARGET });
+  });
+});
+
+describe("an executable", () => {
+  async function program(script: string): Promise<string> {
+    const path = await world.write(`#!/bin/sh\n${script}\n`, "program.sh");
+    await chmod(path, 0o700);
+    return path;
+  }
+
+  async function byProgram(script: string, more: Record<string, unknown> = {}) {
+    const executable = { command: `"${await program(script)}" one`, ...more };
+    return credential(
+      { credential_source: { executable } },
+      { env: { ...process.env, ...OPT_IN } },
+    );
+  }
+
+  async function answer(changes: Record<string, unknown> = {}): Promise<string> {
+    const type = "urn:ietf:params:oauth:token-type:jwt";
+    const token = await world.provider.subjectToken();
+    const fields = { version: 1, success: true, token_type: type, id_token: token, ...changes };
+    return JSON.stringify(fields);
+  }
+
+  it("is run only where the environment allows it", async () => {
+    const source = { executable: { command: "/bin/true" } };
+    await expect(credential({ credential_source: source })).rejects.toThrow(
+      /set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1/,
+    );
+  });
+
+  it("prints a subject token, and knows what for", async () => {
+    const asked = '[ "$GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL $1" = "TARGET one" ]';
+    const script = `${asked.replace("TARGET", TARGET)} && echo '${await answer()}'`;
+    expect(await mintOnce(await byProgram(script))).toMatchObject({ email: TARGET });
+  });
+
+  it("is not run while what it left is valid", async () => {
+    const soon = Math.floor(Date.now() / 1000) + 60;
+    const output_file = await world.write(await answer({ expiration_time: soon }), "output.json");
+    expect(await mintOnce(await byProgram("exit 1", { output_file }))).toMatchObject({
+      email: TARGET,
+    });
+    await writeFile(output_file, await answer({ expiration_time: soon - 120 }));
+    expect((await mintFails(await byProgram("exit 1", { output_file }))).message).toMatch(
+      /program\.sh failed: exit code 1$/,
+    );
+  });
+
+  it.each([
+    ["exit 7", "mint_unavailable", /failed: exit code 7$/],
+    ["kill -9 $$", "mint_unavailable", /it was ended by SIGKILL$/],
+    ["echo secret-output", "mint_invalid_answer", /printed no unexpired subject token$/],
+    ["yes", "mint_unavailable", /failed: ERR_CHILD_PROCESS_STDIO_MAXBUFFER$/],
+  ])("that does %s fails the mint and nothing else", async (script, code, message) => {
+    const error = await mintFails(await byProgram(script));
+    expect(error.code).toBe(code);
+    expect(error.message).toMatch(message);
+    expect(error.message).not.toContain("secret");
+  });
+
+  it("that does not end is ended with the mint, whatever it makes of signals", async () => {
+    const pidFile = await world.write("", "pid");
+    const found = await byProgram(`trap "" TERM\necho $$ >${pidFile}\nwhile :; do :; done`);
+    const deadline = new AbortController();
+    const error = mintFails(found, deadline.signal);
+    const printed = () => readFile(pidFile, "utf8");
+    // Each turn is a look at the file, in which the program names itself when it has begun.
+    while (!(await printed()).endsWith("\n")) continue;
+    deadline.abort(new MintError("mint_timeout", "late"));
+    expect((await error).message).toBe("late");
+    const pid = Number(await printed());
+    while (isAlive(pid)) await new Promise(setImmediate);
+  });
+
+  it("that is not there fails the mint and nothing else", async () => {
+    const source = { executable: { command: "/no/such/program" } };
+    const found = await credential({ credential_source: source }, { env: OPT_IN });
+    expect((await mintFails(found)).message).toBe("the executable /no/such/program failed: ENOENT");
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+describe("a refusal", () => {
+  it("by the STS names the provider to look at", async () => {
+    await writeFile(world.subjectTokenFile, "no token");
+    const error = await mintFails(await credential());
+    await writeFile(world.subjectTokenFile, await world.provider.subjectToken());
+    expect(error.code).toBe("mint_rejected");
+    expect(error.message).toMatch(/^Google's STS refused: invalid_grant/);
+    expect(error.message).toContain(
+      "gcloud iam workload-identity-pools providers describe oidc --workload-identity-pool=pool --location=global --project=123456",
+    );
+  });
+
+  it("by IAM names the role to grant and to whom", async () => {
+    world.apis.policy.revoke(TARGET, FEDERATED_PRINCIPAL);
+    const error = await mintFails(await credential());
+    world.apis.policy.grant(TARGET, FEDERATED_PRINCIPAL);
+    expect(error.code).toBe("mint_rejected");
+    expect(error.message).toContain(
+      `gcloud iam service-accounts add-iam-policy-binding ${TARGET} ` +
+        "--role=roles/iam.workloadIdentityUser --member=" +
+        '"principalSet://iam.googleapis.com/projects/123456/locations/global/workloadIdentityPools/pool/*"',
+    );
+  });
+
+  it("by the identity provider names it, and asks once", async () => {
+    const { url, requests } = world.provider;
+    const found = await readFrom(await world.write(world.files.federatedByUrl));
+    const before = requests.length;
+    world.provider.setStatus(503);
+    const error = await mintFails(found);
+    expect(error.code).toBe("mint_unavailable");
+    expect(error.message).toBe(`the identity provider at ${new URL(url).host} answered 503`);
+    expect(requests.length - before).toBe(1);
+  });
+
+  it("to read the subject token names its file", async () => {
+    const found = await credential({ credential_source: { file: "/no/such/token" } });
+    const error = await mintFails(found);
+    expect(error.code).toBe("mint_unavailable");
+    expect(error.message).toBe("no subject token from the file /no/such/token");
+  });
+});
+
+describe("the STS's answer", () => {
+  it.each([
+    [{ kind: "html" }, "mint_invalid_answer"],
+    [{ kind: "huge" }, "mint_invalid_answer"],
+    [{ kind: "reset" }, "mint_unavailable"],
+    [{ kind: "status", status: 500 }, "mint_unavailable"],
+    [{ kind: "status", status: 302, headers: { location: "/v1/token" } }, "mint_invalid_answer"],
+    [
+      { kind: "status", status: 200, body: { access_token: "a b", expires_in: 9 } },
+      "mint_invalid_answer",
+    ],
+    [{ kind: "status", status: 200, body: { access_token: "a" } }, "mint_invalid_answer"],
+    [{ kind: "echo" }, "mint_rejected"],
+  ] as const)("%j is %s, asked for once", async (fault, code) => {
+    const found = await credential();
+    const before = world.apis.exchanges.length;
+    world.apis.setFault("sts", fault);
+    const error = await mintFails(found);
+    expect(error.code).toBe(code);
+    expect(error.message).not.toMatch(/eyJ/);
+    expect(world.apis.exchanges.length - before).toBe(1);
+  });
+});

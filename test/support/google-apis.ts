@@ -1,0 +1,118 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { TLSSocket } from "node:tls";
+import type { IssuedCertificate } from "../../src/certificates.ts";
+import type { AccessTokens } from "./access-tokens.ts";
+import { answerIam, createIamPolicy, type IamEntry, type IamPolicy } from "./iam-credentials.ts";
+import { createJournal } from "./journal.ts";
+import { listenOnLoopback } from "./loopback.ts";
+import { judgeExchange, type Provider } from "./sts.ts";
+import { answerWithFault, createFaults, sendAny, type Faults } from "./token-fault.ts";
+import type { TokenIssuer } from "./token-issuer.ts";
+
+export interface GoogleApis extends AsyncDisposable {
+  /** What takes the place of `https://…googleapis.com` in credential files. */
+  readonly url: string;
+  readonly policy: IamPolicy;
+  /** Every call of IAM Credentials so far. */
+  readonly calls: readonly IamEntry[];
+  /** Every token exchange so far: `issued`, or the OAuth error. */
+  readonly exchanges: readonly string[];
+  readonly nextExchange: () => Promise<string>;
+  readonly register: (provider: Provider) => void;
+  /** Fails the next calls of one API. */
+  readonly setFault: (api: "sts" | "iam", ...fault: Parameters<Faults["set"]>) => void;
+}
+
+export interface GoogleApisOptions {
+  readonly issuer: TokenIssuer;
+  readonly accessTokens: AccessTokens;
+  /** Serves TLS and asks for client certificates. */
+  readonly tls?: IssuedCertificate;
+}
+
+/** Starts a stand-in for Google's Security Token Service and its IAM Credentials API. */
+export async function startGoogleApis(options: GoogleApisOptions): Promise<GoogleApis> {
+  const { issuer, accessTokens, tls } = options;
+  const policy = createIamPolicy();
+  const providers: Provider[] = [];
+  const calls = createJournal<IamEntry>();
+  const exchanges = createJournal<string>();
+  const faults = { sts: createFaults(), iam: createFaults() };
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await text(request);
+    const api = request.url === "/v1/token" ? "sts" : "iam";
+    response.setHeader("date", new Date(issuer.nowSeconds() * 1000).toUTCString());
+    const fault = faults[api].next();
+    if (fault !== undefined) {
+      if (api === "sts") exchanges.note(fault.kind);
+      const sign = () => issuer.sign({ account: undefined, audience: undefined });
+      return answerWithFault(fault, response, { body, sign, nowSeconds: issuer.nowSeconds() });
+    }
+    return api === "sts"
+      ? exchange(new URLSearchParams(body), request, response)
+      : call(body, request, response);
+  }
+
+  async function call(body: string, { url, headers }: IncomingMessage, response: ServerResponse) {
+    const { authorization } = headers;
+    const parts = { issuer, accessTokens, policy };
+    const judged = await answerIam({ path: url ?? "", authorization, body }, parts);
+    calls.note(judged.entry);
+    sendAny(response, judged.status, judged.answer);
+  }
+
+  async function exchange(
+    form: URLSearchParams,
+    { socket }: IncomingMessage,
+    response: ServerResponse,
+  ) {
+    const certificate =
+      socket instanceof TLSSocket
+        ? socket.getPeerX509Certificate()?.raw.toString("base64")
+        : undefined;
+    const verdict = await judgeExchange({ form, certificate }, providers);
+    exchanges.note("refusal" in verdict ? verdict.refusal.error : "issued");
+    if ("refusal" in verdict) {
+      const { error, description } = verdict.refusal;
+      return sendAny(response, 400, { error, error_description: description });
+    }
+    const access_token = accessTokens.issue(verdict.principal);
+    sendAny(response, 200, { access_token, token_type: "Bearer", expires_in: 3599 });
+  }
+
+  const server = createFor(tls, (request, response) => {
+    // It fails where the peer has gone.
+    answer(request, response).catch(() => response.destroy());
+  });
+  const port = await listenOnLoopback(server);
+  return {
+    url: `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
+    policy,
+    calls: calls.entries,
+    exchanges: exchanges.entries,
+    nextExchange: exchanges.next,
+    register: (provider) => void providers.push(provider),
+    setFault: (api, ...fault) => faults[api].set(...fault),
+    [Symbol.asyncDispose]: async () => {
+      const closed = once(server, "close");
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+function createFor(
+  tls: IssuedCertificate | undefined,
+  listener: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  if (tls === undefined) return createServer(listener);
+  const { certificatePem: cert, privateKeyPem: key } = tls;
+  // Whose certificate it is, the provider decides.
+  const options = { cert, key, requestCert: true, rejectUnauthorized: false };
+  return createTlsServer(options, listener);
+}

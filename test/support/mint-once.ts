@@ -1,0 +1,34 @@
+import { readCredential, type CredentialOptions } from "../../src/credential-file.ts";
+import { systemClock } from "../../src/clock.ts";
+import type { Credential } from "../../src/credential.ts";
+import { MintError } from "../../src/errors.ts";
+import { decodeJwt, type JWTPayload } from "jose";
+
+/** Needs encoding in a query. */
+export const AUDIENCE = "https://service.example/?a=b&c=d";
+
+/** Reads a credential file as the server does, with this environment and no other. */
+export async function readFrom(path: string, options: CredentialOptions = {}): Promise<Credential> {
+  const file = await readCredential(path, systemClock, { env: {}, ...options });
+  return file.parse();
+}
+
+/** Mints one token and returns its claims. Rejects with a MintError. */
+export async function mintOnce(
+  { mint }: Credential,
+  signal: AbortSignal = AbortSignal.timeout(10_000),
+): Promise<JWTPayload> {
+  const { header } = await mint(AUDIENCE, signal);
+  return decodeJwt(header.replace(/^Bearer /, ""));
+}
+
+/** The error with which a mint fails. */
+export async function mintFails(credential: Credential, signal?: AbortSignal): Promise<MintError> {
+  try {
+    await mintOnce(credential, signal);
+  } catch (error) {
+    if (error instanceof MintError) return error;
+    throw error;
+  }
+  throw new Error("a token was minted");
+}
