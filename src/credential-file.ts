@@ -11,8 +11,9 @@ export async function readCredential(path: string, clock: Clock): Promise<Creden
     fingerprint: createHash("sha256").update(text).digest("base64"),
     parse: () => {
       const key = parseServiceAccountKey(text, path);
-      const { clientEmail: principal, keyId } = key;
-      return { type: "service_account", principal, keyId, mint: createMinter(key, clock) };
+      const { clientEmail: principal, keyId, tokenUri: endpoint } = key;
+      const mint = createMinter(key, clock);
+      return { type: "service_account", principal, keyId, endpoint, mint };
     },
   };
 }

@@ -6,6 +6,8 @@ export interface Credential {
   /** The account that the tokens are for. */
   readonly principal: string;
   readonly keyId: string;
+  /** Where it mints, or begins to. */
+  readonly endpoint: URL;
   readonly mint: Mint;
 }
 

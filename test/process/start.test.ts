@@ -88,14 +88,17 @@ describe("a port that is taken", () => {
 });
 
 describe("help and version", () => {
-  it.each([[["--help"]], [["serve", "--help"]], [["envoy", "--help"]], [["certs", "--help"]]])(
-    "%j prints help",
-    async (args) => {
-      const { code, stdout } = await runMain(args);
-      expect(code).toBe(0);
-      expect(stdout).toMatch(/^Usage: /);
-    },
-  );
+  it.each([
+    [["--help"]],
+    [["serve", "--help"]],
+    [["envoy", "--help"]],
+    [["certs", "--help"]],
+    [["doctor", "--help"]],
+  ])("%j prints help", async (args) => {
+    const { code, stdout } = await runMain(args);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Usage: /);
+  });
 
   it("prints the version", async () => {
     const { code, stdout } = await runMain(["--version"]);

@@ -11,7 +11,8 @@ const unparsable = new StartError("key.json: it is not JSON, or cut short");
 
 function credential(principal: string, keyId: string): Credential {
   const mint = () => Promise.reject(new Error("not called here"));
-  return { type: "service_account", principal, keyId, mint };
+  const endpoint = new URL("https://oauth2.googleapis.com/token");
+  return { type: "service_account", principal, keyId, endpoint, mint };
 }
 
 /** A credential source over a file that is a variable, with proofs that the test decides. */
