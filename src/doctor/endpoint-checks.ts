@@ -83,16 +83,18 @@ async function openTunnel(connection: Connection, timeoutMs: number): Promise<Fi
 
 function judgeTunnel(route: Route, target: string, status: number): CheckFailure {
   const variable = route.proxy?.variable ?? "";
+  const proxy = firstHop(route).host;
   const remedies: Readonly<Record<number, string>> = {
     403: `have the proxy allow ${target}`,
-    407: `put its user and password into ${variable}, as in http://USER:PASSWORD@${firstHop(route).host}`,
-    502: `the proxy cannot reach ${target}: check its DNS and its way out`,
-    503: `the proxy cannot reach ${target}: check its DNS and its way out`,
-    504: `the proxy cannot reach ${target}: check its DNS and its way out`,
+    407: `put its user and password into ${variable}, as in http://USER:PASSWORD@${proxy}`,
   };
+  const otherwise =
+    status >= 500
+      ? `the proxy cannot reach ${target}: check its DNS and its way out`
+      : `check that ${variable} names a proxy that takes CONNECT requests`;
   return new CheckFailure(
-    `${firstHop(route).host} answered ${status} when asked to connect to ${target}`,
-    remedies[status] ?? `check that ${variable} names a proxy that takes CONNECT requests`,
+    `${proxy} answered ${status} when asked to connect to ${target}`,
+    remedies[status] ?? otherwise,
     { status },
   );
 }

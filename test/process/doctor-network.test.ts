@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCertificateAuthority, type CertificateAuthority } from "../../src/certificates.ts";
-import { startConnectProxy, type ConnectProxyOptions } from "../support/connect-proxy.ts";
+import { startHttpProxy, type HttpProxyOptions } from "../support/http-proxy.ts";
 import { runDoctor } from "../support/doctor.ts";
 import { listenOnLoopback } from "../support/loopback.ts";
 import { createServiceAccount, type ServiceAccount } from "../support/service-account.ts";
@@ -106,11 +106,10 @@ describe("TLS", () => {
     const port = portOf(endpoint.url);
     const plain = await runAgainst(`https://localhost:${port}/token`, trust);
     expect(plain.lines["tls"]).toBe("✗ localhost: it does not speak TLS → check the port");
-    const silent = createServer();
+    await using silent = createServer();
     const silentPort = await listenOnLoopback(silent);
-    silent.on("connection", (socket) => socket.on("error", () => {}));
+    silent.on("connection", (socket) => socket.on("error", () => {}).resume());
     const { lines } = await runAgainst(`https://localhost:${silentPort}/token`, trust, "300ms");
-    silent.close();
     expect(lines["tls"]).toMatch(
       /^✗ localhost: no answer within 300 ms → let it through the firewall/,
     );
@@ -119,16 +118,13 @@ describe("TLS", () => {
 
 describe("a proxy", () => {
   /** A proxy that leads to the stand-in, which passes for Google's own endpoint. */
-  async function startWay(options: Omit<ConnectProxyOptions, "port"> = {}) {
-    const front = await startTlsFront({ ca, host: GOOGLE, port: portOf(endpoint.url) });
-    const proxy = await startConnectProxy({ ...options, port: front.port });
-    return {
-      proxy,
-      [Symbol.asyncDispose]: async () => {
-        await proxy[Symbol.asyncDispose]();
-        await front[Symbol.asyncDispose]();
-      },
-    };
+  async function startWay(options: Omit<HttpProxyOptions, "port"> = {}) {
+    await using parts = new AsyncDisposableStack();
+    const port = portOf(endpoint.url);
+    const front = parts.use(await startTlsFront({ ca, host: GOOGLE, port }));
+    const proxy = parts.use(await startHttpProxy({ ...options, port: front.port }));
+    const all = parts.move();
+    return { proxy, [Symbol.asyncDispose]: () => all.disposeAsync() };
   }
 
   it("leads to the endpoint, its own address checked and its credentials sent", async () => {
@@ -165,13 +161,14 @@ describe("a proxy", () => {
   });
 
   it("is asked for an endpoint without TLS by the whole URL", async () => {
-    // The stand-in answers whatever URL it is asked for, and so passes for a proxy.
-    const HTTP_PROXY = new URL(endpoint.url).origin;
-    const { code, lines, marks } = await runAgainst("http://127.0.0.2:44/token", { HTTP_PROXY });
-    expect(lines["dns"]).toBe("✓ 127.0.0.1 (the proxy in HTTP_PROXY) is an address already");
-    expect(lines["clock"]).toBe("✓ within 1 s of 127.0.0.2:44's");
-    expect(marks).toBe("✓✓✓✓✓✓✓");
-    expect(code).toBe(0);
+    await using proxy = await startHttpProxy({ port: portOf(endpoint.url) });
+    const url = "http://127.0.0.2:44/token";
+    const run = await runAgainst(url, { HTTP_PROXY: `http://${proxy.host}` });
+    expect(run.lines["dns"]).toBe("✓ 127.0.0.1 (the proxy in HTTP_PROXY) is an address already");
+    expect(run.lines["clock"]).toBe("✓ within 1 s of 127.0.0.2:44's");
+    expect(run.marks).toBe("✓✓✓✓✓✓✓");
+    expect(proxy.targets).toEqual([url, url]);
+    expect(run.code).toBe(0);
   });
 
   it.each([

@@ -34,6 +34,11 @@ afterAll(async () => {
   container.close();
 });
 
+afterEach(() => {
+  google.endpoint.setFault(undefined);
+  google.endpoint.setClockOffset(0);
+});
+
 const withKey = (...args: readonly string[]) => [`--credentials=${google.keyFile}`, ...args];
 const audience = "--audience=https://tunnel.example";
 
@@ -164,8 +169,6 @@ describe("a credential file", () => {
 });
 
 describe("the clock", () => {
-  afterEach(() => google.endpoint.setClockOffset(0));
-
   it.each([
     [420, "behind"],
     [-420, "ahead of"],
@@ -200,7 +203,6 @@ describe("the token endpoint", () => {
   it("that hangs: told within the time given", async () => {
     google.endpoint.setFault({ kind: "hang" });
     const { code, lines } = await runDoctor(withKey(audience, "--timeout=300ms"));
-    google.endpoint.setFault(undefined);
     expect(lines["clock"]).toMatch(
       /^✗ \S+: no answer within 300 ms → let it through the firewall; /,
     );
@@ -225,7 +227,6 @@ describe("the token endpoint", () => {
   it("that echoes the assertion: shown nowhere", async () => {
     google.endpoint.setFault({ kind: "echo" });
     const { lines } = await runDoctor(withKey(audience));
-    google.endpoint.setFault(undefined);
     expect(lines["mint"]).toMatch(/^✗ the token endpoint refused: invalid_grant → see whether/);
   });
 
@@ -237,7 +238,6 @@ describe("the token endpoint", () => {
         /^✗ the token endpoint.* → something else may answer in the endpoint's place: a captive portal, a proxy$/,
       );
     }
-    google.endpoint.setFault(undefined);
   });
 });
 

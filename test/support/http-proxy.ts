@@ -1,11 +1,11 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, request } from "node:http";
 import { connect, type Socket } from "node:net";
 import { listenOnLoopback } from "./loopback.ts";
 import { join } from "./tls-front.ts";
 
-export interface ConnectProxyOptions {
-  /** Where every tunnel leads, on this machine, whatever is asked for. */
+export interface HttpProxyOptions {
+  /** Where everything leads, on this machine, whatever is asked for. */
   readonly port: number;
   /** `user:password` that it wants; none when left out. */
   readonly credentials?: string;
@@ -13,22 +13,35 @@ export interface ConnectProxyOptions {
   readonly refuseWith?: number;
 }
 
-export interface ConnectProxy extends AsyncDisposable {
+export interface HttpProxy extends AsyncDisposable {
   /** Its address, as HTTPS_PROXY takes it with or without credentials. */
   readonly host: string;
-  /** What it was asked to connect to, refused or not. */
+  /** What it was asked for, granted or not: HOST:PORT of tunnels, whole URLs of requests. */
   readonly targets: readonly string[];
 }
 
-/** Starts an HTTP proxy that opens tunnels (RFC 9110, section 9.3.6). */
-export async function startConnectProxy(options: ConnectProxyOptions): Promise<ConnectProxy> {
+/** Starts an HTTP proxy: it opens tunnels (RFC 9110, section 9.3.6) and passes requests on. */
+export async function startHttpProxy(options: HttpProxyOptions): Promise<HttpProxy> {
   const { port, credentials, refuseWith } = options;
   const wanted = credentials && `Basic ${Buffer.from(credentials).toString("base64")}`;
   const targets: string[] = [];
   const open = new Set<Socket>();
-  const server = createServer();
+  const server = createServer((incoming, outgoing) => {
+    const { url = "", method, headers } = incoming;
+    targets.push(url);
+    const path = URL.parse(url)?.pathname;
+    const onward = request({ host: "127.0.0.1", port, method, path, headers });
+    onward.on("response", (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 0, answer.headers);
+      answer.pipe(outgoing);
+    });
+    onward.on("error", () => outgoing.destroy());
+    incoming.pipe(onward);
+  });
   server.on("connection", (socket) => {
     open.add(socket);
+    // Whoever is refused may be gone before it hears of it.
+    socket.on("error", () => {});
     socket.on("close", () => open.delete(socket));
   });
   server.on("connect", ({ url = "", headers }, socket: Socket) => {
