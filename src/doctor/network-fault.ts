@@ -33,7 +33,8 @@ const FAULTS: Readonly<Record<string, readonly [reason: string, remedy: string]>
 /** A failure of the network in words; `whom` is the other end as a person knows it. */
 export function describeNetworkFault(whom: string, cause: unknown): CheckFailure {
   if (cause instanceof TimeoutError) return new CheckFailure(`${whom}: ${cause.message}`, SILENT);
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown failure";
+  const hasCode = typeof cause === "object" && cause !== null && "code" in cause;
+  const code = hasCode ? String(cause.code) : "unknown failure";
   const isHttp = code.startsWith("HPE_");
   const [reason, remedy] = isHttp
     ? ["it does not speak HTTP", "check the port"]
@@ -59,7 +60,7 @@ export function judgeCertificate(
       );
     case "ERR_TLS_CERT_ALTNAME_INVALID":
       return new CheckFailure(
-        `${host}: its certificate is for ${certificate.subjectaltname ?? "no host at all"}`,
+        `${host}: its certificate is for ${cut(certificate.subjectaltname ?? "no host at all")}`,
         "something else answers in its place: check the address, DNS and proxies",
         { code },
       );
@@ -74,5 +75,10 @@ export function judgeCertificate(
 /** Who issued a certificate, as it says itself. */
 export function issuerOf({ issuer }: ReturnType<TLSSocket["getPeerCertificate"]>): string {
   const name = [issuer.O ?? issuer.CN ?? "an issuer without a name"].flat();
-  return name.join(", ").slice(0, 100);
+  return cut(name.join(", "));
+}
+
+/** Names are the other end's to choose, and so is their length. */
+function cut(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }

@@ -25,7 +25,8 @@ export async function resolveHost(host: string, timeoutMs: number): Promise<read
     const found = await within(timeoutMs, lookup(host, { all: true }));
     return found.map(({ address }) => address);
   } catch (cause) {
-    throw describeNetworkFault(host, cause);
+    // This silence is the DNS server's.
+    throw describeNetworkFault(host, cause instanceof TimeoutError ? { code: "EAI_AGAIN" } : cause);
   }
 }
 
