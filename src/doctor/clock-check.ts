@@ -1,5 +1,4 @@
-import type { Finding } from "./checklist.ts";
-import { CheckFailure } from "./checklist.ts";
+import { CheckFailure, type Finding } from "./checklist.ts";
 import { proxyHeaders, type Connection } from "./endpoint-checks.ts";
 import { ask } from "./network.ts";
 

@@ -95,8 +95,9 @@ async function exchange(
   // Its own connection: no pool, and no proxy but where this one leads.
   const asking = request({ createConnection: () => socket, method, path: target, headers });
   asking.end();
+  // What comes after the answer, or too late, concerns nobody.
+  asking.on("error", () => {});
   try {
-    asking.on("error", () => {});
     const [answer] = (await within(timeoutMs, once(asking, event))) as [IncomingMessage];
     return answer;
   } catch (cause) {
@@ -112,9 +113,9 @@ async function settle(
   whom: string,
   timeoutMs: number,
 ): Promise<void> {
+  // Between two steps nobody listens; the next one tells of it.
+  socket.on("error", () => {});
   try {
-    // Between two steps nobody listens; the next one tells of it.
-    socket.on("error", () => {});
     await within(timeoutMs, once(socket, event));
   } catch (cause) {
     socket.destroy();
