@@ -187,7 +187,8 @@ function parseCount(text: string): number {
 
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000 } as const;
 
-function duration(minimumMs: number, maximumMs: number): (text: string) => number {
+/** A time in milliseconds, within bounds. */
+export function duration(minimumMs: number, maximumMs: number): (text: string) => number {
   return (text) => {
     const match = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text);
     const unit = match?.[2] as keyof typeof UNIT_MS | undefined;

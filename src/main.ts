@@ -3,16 +3,21 @@ import { StartError, UsageError } from "./errors.ts";
 
 const HELP = `Usage: idtoken-authz [serve] [flags]
        idtoken-authz envoy NAME [flags]
+       idtoken-authz doctor [flags]
        idtoken-authz certs DIR
 
   serve   answers Envoy's ext_authz checks with Google-signed ID tokens (the default)
   envoy   prints one finished Envoy config
+  doctor  checks credentials, clock, reach and permission, and says what to do
   certs   makes a development CA and the tunnel's two certificates
 
 --help after a command tells its flags. --version prints the version.
 `;
 
-const io = { stdout: (text: string) => void process.stdout.write(text) };
+const io = {
+  stdout: (text: string) => void process.stdout.write(text),
+  stderr: (text: string) => void process.stderr.write(text),
+};
 
 function print(text: string): number {
   io.stdout(text);
@@ -51,6 +56,10 @@ async function runCommand(
     case "envoy": {
       const { envoyCommand, envoyHelp } = await import("./commands/envoy.ts");
       return help ? print(envoyHelp()) : envoyCommand(argv, io);
+    }
+    case "doctor": {
+      const { doctorCommand, doctorHelp } = await import("./commands/doctor.ts");
+      return help ? print(doctorHelp()) : doctorCommand(argv, env, io);
     }
     case "certs": {
       const { certsCommand, certsHelp } = await import("./commands/certs.ts");

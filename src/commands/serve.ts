@@ -1,8 +1,8 @@
-import { setGlobalProxyFromEnv } from "node:http";
 import { systemClock } from "../clock.ts";
 import { parseConfig, serveSettings } from "../config.ts";
 import { proxyEnvironment } from "../credentials/metadata-server.ts";
 import { createLogger, openStandardOutput } from "../logger.ts";
+import { useProxies } from "../proxy.ts";
 import { run } from "../run.ts";
 import { formatHelp } from "../settings.ts";
 
@@ -17,13 +17,14 @@ export const serveHelp = () =>
   );
 
 /**
- * Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the credential file again. Resolves with the exit code: 0 after a drain, 1
- * when a second signal cut it short. Throws a UsageError or StartError when it cannot start.
+ * Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the credential file again. Resolves
+ * with the exit code: 0 after a drain, 1 when a second signal cut it short. Throws a UsageError or
+ * StartError when it cannot start.
  */
 export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessEnv) {
   const config = parseConfig(argv, env);
   // Mints go through the proxy that HTTPS_PROXY and NO_PROXY name, as other programs' requests do.
-  setGlobalProxyFromEnv(proxyEnvironment(env));
+  useProxies(proxyEnvironment(env));
   const signals = listenForSignals();
   // Until there is something to reload, a SIGHUP must not end the process.
   let reload = () => {};

@@ -45,6 +45,16 @@ describe("wrong usage", () => {
   });
 });
 
+describe("a proxy variable that names none", () => {
+  it("is named, its value is not shown, with exit code 2", async () => {
+    const { code, stderr } = await runMain(["--credentials", good, "--audience", "https://a.b"], {
+      HTTPS_PROXY: "user:secret@proxy:3128",
+    });
+    expect(code).toBe(2);
+    expect(stderr).toBe("HTTPS_PROXY is not the http:// or https:// URL of a proxy\n");
+  });
+});
+
 describe("a key that cannot be used", () => {
   it.each([
     ["missing", undefined, "there is no such file"],
@@ -87,14 +97,17 @@ describe("a port that is taken", () => {
 });
 
 describe("help and version", () => {
-  it.each([[["--help"]], [["serve", "--help"]], [["envoy", "--help"]], [["certs", "--help"]]])(
-    "%j prints help",
-    async (args) => {
-      const { code, stdout } = await runMain(args);
-      expect(code).toBe(0);
-      expect(stdout).toMatch(/^Usage: /);
-    },
-  );
+  it.each([
+    [["--help"]],
+    [["serve", "--help"]],
+    [["envoy", "--help"]],
+    [["certs", "--help"]],
+    [["doctor", "--help"]],
+  ])("%j prints help", async (args) => {
+    const { code, stdout } = await runMain(args);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Usage: /);
+  });
 
   it("prints the version", async () => {
     const { code, stdout } = await runMain(["--version"]);

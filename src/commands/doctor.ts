@@ -1,0 +1,148 @@
+import { duration, serveSettings } from "../config.ts";
+import { proxyEnvironment } from "../credentials/metadata-server.ts";
+import {
+  createChecklist,
+  formatJson,
+  formatResult,
+  hasPassed,
+  type Checklist,
+} from "../doctor/checklist.ts";
+import { checkClock } from "../doctor/clock-check.ts";
+import { checkFile, checkKey } from "../doctor/credential-checks.ts";
+import { checkEndpoint } from "../doctor/endpoint-checks.ts";
+import { checkMint, type Minted } from "../doctor/mint-check.ts";
+import { checkService } from "../doctor/service-check.ts";
+import { useProxies } from "../proxy.ts";
+import { formatHelp, one, parseSettings, toggle, type Values } from "../settings.ts";
+import { envoySettings } from "./envoy.ts";
+
+const doctorSettings = {
+  credentials: serveSettings.credentials,
+  impersonate: serveSettings.impersonate,
+  service: {
+    ...envoySettings.service,
+    help: "The Cloud Run service to call, as in https://tunnel-abc123-ew.a.run.app.",
+  },
+  audiences: {
+    ...serveSettings.audiences,
+    defaultNote: "the service's URL",
+    help: "Audience of the token. Of several, the first counts, as it is the default of serve.",
+  },
+  connectTo: envoySettings.connectTo,
+  serviceCa: {
+    flag: "service-ca",
+    placeholder: "FILE",
+    defaultNote: "the CAs that Node trusts",
+    help: envoySettings.serviceCa.help,
+    read: (texts: readonly string[]) => texts.at(-1),
+  },
+  timeoutMs: one(
+    {
+      flag: "timeout",
+      placeholder: "TIME",
+      default: "5s",
+      help: "Longest time that one step waits for an answer.",
+    },
+    duration(100, 60_000),
+  ),
+  json: toggle({ flag: "json", default: "off", help: "Reports as one JSON document, at the end." }),
+  printToken: toggle({
+    flag: "print-token",
+    default: "off",
+    help: "Prints the token, alone on standard output; the report goes to standard error.",
+  }),
+};
+
+type DoctorOptions = Values<typeof doctorSettings>;
+
+/** What `doctor --help` prints. */
+export const doctorHelp = () =>
+  formatHelp(
+    "Usage: idtoken-authz doctor [flags]\n\n" +
+      "Checks, one line each, what stands between a credential and a service: the file, its key, the\n" +
+      "way to the token endpoint, the clock, one mint and, with --service-url, a call of the service.\n" +
+      "✓ passed, ! passed but worth a look, ✗ failed, - not checked. Exit code 0: nothing failed.",
+    doctorSettings,
+  );
+
+/**
+ * Runs every check and reports each. Resolves with the exit code: 0 when none failed, else 1.
+ * Throws a UsageError that lists every fault, before any check.
+ */
+export async function doctorCommand(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  io: { readonly stdout: (text: string) => void; readonly stderr: (text: string) => void },
+): Promise<number> {
+  const options = parseDoctorFlags(argv, env);
+  const report = options.printToken ? io.stderr : io.stdout;
+  const checklist = createChecklist((result) => {
+    if (!options.json) report(`${formatResult(result)}\n`);
+  });
+  const minted = await runChecks(options, env, checklist);
+  if (options.json) report(`${formatJson(checklist.results)}\n`);
+  if (options.printToken && minted !== undefined) io.stdout(`${minted.token}\n`);
+  return hasPassed(checklist.results) ? 0 : 1;
+}
+
+/** Reads the flags. Throws a UsageError that lists every fault. */
+export function parseDoctorFlags(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+): DoctorOptions & { readonly audience: string } {
+  let defaultAudience: string | undefined;
+  const settings = {
+    ...doctorSettings,
+    service: {
+      ...doctorSettings.service,
+      read: (texts: readonly string[]) => {
+        // Given but wrong, it is one fault and not two.
+        defaultAudience = texts.at(-1);
+        const service = doctorSettings.service.read(texts);
+        if (service !== undefined) defaultAudience = `https://${service.host}`;
+        return service;
+      },
+    },
+    // Read after the service's URL, which stands in for it.
+    audiences: {
+      ...doctorSettings.audiences,
+      read: (texts: readonly string[]) => {
+        if (texts.length > 0) return doctorSettings.audiences.read(texts);
+        if (defaultAudience === undefined) {
+          throw new Error("must be given, or --service-url, whose URL stands in for it");
+        }
+        return [defaultAudience];
+      },
+    },
+  };
+  const { values } = parseSettings(settings, argv, env);
+  const [audience = ""] = values.audiences;
+  return { ...values, audience };
+}
+
+async function runChecks(
+  options: ReturnType<typeof parseDoctorFlags>,
+  env: NodeJS.ProcessEnv,
+  checklist: Checklist,
+): Promise<Minted | undefined> {
+  const { check } = checklist;
+  const { service, audience, timeoutMs } = options;
+  const file = await check("file", options, (given) => checkFile(given, env));
+  const credential = await check("key", file, checkKey);
+  const connection = await checkEndpoint(
+    credential?.endpoint,
+    proxyEnvironment(env),
+    timeoutMs,
+    checklist,
+  );
+  await check("clock", connection, (open) => checkClock(open, timeoutMs));
+  // A wrong clock need not stop the mint; an endpoint out of reach does.
+  const minted = await check("mint", connection && credential, (proven) => {
+    useProxies(proxyEnvironment(env));
+    return checkMint(proven, audience, timeoutMs);
+  });
+  if (service !== undefined) {
+    await check("service", minted, (token) => checkService({ ...options, service }, token));
+  }
+  return minted;
+}

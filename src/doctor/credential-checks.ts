@@ -1,0 +1,68 @@
+import { stat } from "node:fs/promises";
+import { systemClock } from "../clock.ts";
+import type { CredentialOptions } from "../credential-file.ts";
+import type { Credential, CredentialFile } from "../credential.ts";
+import { findCredential } from "../credentials/application-default.ts";
+import { StartError } from "../errors.ts";
+import { CheckFailure, type Finding } from "./checklist.ts";
+import { shellQuote } from "./shell-quote.ts";
+
+const READABLE_BY_GROUP = 0o040;
+const READABLE_BY_OTHERS = 0o004;
+
+/** Finds the credential as serve does, and looks at its file's rights. */
+export async function checkFile(
+  given: CredentialOptions & { readonly credentials: string | undefined },
+  env: NodeJS.ProcessEnv,
+): Promise<Finding<CredentialFile>> {
+  const remedy =
+    `name a credential file that user ${process.getuid?.()} may read: ` +
+    "--credentials FILE, or GOOGLE_APPLICATION_CREDENTIALS";
+  const { impersonate } = given;
+  const find = () => findCredential(given.credentials, systemClock, { impersonate, env });
+  const { path, read } = await orFailure(find, remedy);
+  const value = await orFailure(read, remedy);
+  if (path === undefined) return { message: "none: the metadata server is there", value };
+  const bits = (await stat(path)).mode & 0o777;
+  const mode = bits.toString(8).padStart(4, "0");
+  const readers = readersOf(bits);
+  return {
+    message: `${path} can be read by ${readers} (mode ${mode})`,
+    remedy: readers === "its owner alone" ? undefined : `chmod 600 ${shellQuote(path)}`,
+    facts: { path, mode },
+    value,
+  };
+}
+
+function readersOf(bits: number): string {
+  if ((bits & READABLE_BY_OTHERS) !== 0) return "everybody";
+  return (bits & READABLE_BY_GROUP) === 0 ? "its owner alone" : "its group";
+}
+
+/** Makes sense of the file's content. */
+export async function checkKey(file: CredentialFile): Promise<Finding<Credential>> {
+  const credential = await orFailure(
+    () => file.parse(),
+    "give another credential, such as a new key: " +
+      "gcloud iam service-accounts keys create FILE --iam-account=EMAIL",
+  );
+  const { type, principal, keyId } = credential;
+  const suffix = keyId === "" ? "" : `, key ID ${keyId}`;
+  const who = principal === "" ? "an account that only its tokens name" : principal;
+  return {
+    message: `${type} ${who}${suffix}`,
+    facts: { type, principal, keyId },
+    value: credential,
+  };
+}
+
+async function orFailure<T>(run: () => T | Promise<T>, remedy: string): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof StartError) {
+      throw new CheckFailure(error.message.replaceAll(/\s*\n\s*/g, "; "), remedy);
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,134 @@
+import { isIP, type Socket } from "node:net";
+import { formatAddress } from "../address.ts";
+import { CheckFailure, type Checklist, type Finding } from "./checklist.ts";
+import { issuerOf } from "./network-fault.ts";
+import { askForTunnel, openTcp, resolveHost, startTls } from "./network.ts";
+import { findProxy, hostOf, portOf, type NamedProxy } from "./proxy.ts";
+
+/** How the token endpoint is reached. */
+export interface Route {
+  readonly endpoint: URL;
+  readonly proxy: NamedProxy | undefined;
+}
+
+/** A connection on which the token endpoint answers. */
+export interface Connection {
+  readonly route: Route;
+  readonly socket: Socket;
+}
+
+/**
+ * Checks the way to the token endpoint, or to the proxy that the environment names and through
+ * it: DNS, TCP, the proxy's tunnel, TLS. Resolves with the open connection where all went well.
+ */
+export async function checkEndpoint(
+  endpoint: URL | undefined,
+  env: NodeJS.ProcessEnv,
+  timeoutMs: number,
+  { check }: Checklist,
+): Promise<Connection | undefined> {
+  const route = await check("dns", endpoint, (url) =>
+    resolveRoute({ endpoint: url, proxy: findProxy(url, env) }, timeoutMs),
+  );
+  const connection = await check("tcp", route, (known) => connectTo(known, timeoutMs));
+  const isTunnelled = route?.proxy !== undefined && route.endpoint.protocol === "https:";
+  const tunnelled = isTunnelled
+    ? await check("proxy", connection, (open) => openTunnel(open, timeoutMs))
+    : connection;
+  return check("tls", tunnelled, (open) => secure(open, timeoutMs));
+}
+
+async function resolveRoute(route: Route, timeoutMs: number): Promise<Finding<Route>> {
+  const host = hostOf(firstHop(route));
+  const named = nameHop(route, host);
+  if (isIP(host) !== 0) return { message: `${named} is an address already`, value: route };
+  const [first = "", ...others] = await resolveHost(host, timeoutMs);
+  const more = others.length === 0 ? "" : ` and ${others.length} more`;
+  return {
+    message: `${named} is ${first}${more}`,
+    facts: { host, addresses: [first, ...others].join(" ") },
+    value: route,
+  };
+}
+
+async function connectTo(route: Route, timeoutMs: number): Promise<Finding<Connection>> {
+  const hop = firstHop(route);
+  const address = { kind: "tcp", host: hostOf(hop), port: portOf(hop) } as const;
+  const socket = await openTcp(address, timeoutMs);
+  const { remoteAddress = "", remotePort = 0 } = socket;
+  return {
+    message: `${nameHop(route, formatAddress(address))} accepts connections`,
+    facts: { address: remoteAddress, port: remotePort },
+    value: { route, socket },
+  };
+}
+
+async function openTunnel(connection: Connection, timeoutMs: number): Promise<Finding<Connection>> {
+  const { route, socket } = connection;
+  const proxy = firstHop(route);
+  const target = `${route.endpoint.hostname}:${portOf(route.endpoint)}`;
+  const trustRemedy = "give Node the proxy's CA: NODE_EXTRA_CA_CERTS=FILE";
+  const hop =
+    proxy.protocol === "https:"
+      ? await startTls(socket, { host: hostOf(proxy), trustRemedy, timeoutMs })
+      : socket;
+  const headers = { host: target, ...proxyHeaders(route) };
+  const answer = await askForTunnel(hop, { target, headers, whom: proxy.host, timeoutMs });
+  if (answer.statusCode !== 200) {
+    hop.destroy();
+    throw judgeTunnel(route, target, answer.statusCode ?? 0);
+  }
+  return { message: `${proxy.host} connects to ${target}`, value: { route, socket: hop } };
+}
+
+function judgeTunnel(route: Route, target: string, status: number): CheckFailure {
+  const variable = route.proxy?.variable ?? "";
+  const proxy = firstHop(route).host;
+  const remedies: Readonly<Record<number, string>> = {
+    403: `have the proxy allow ${target}`,
+    407: `put its user and password into ${variable}, as in http://USER:PASSWORD@${proxy}`,
+  };
+  const otherwise =
+    status >= 500
+      ? `the proxy cannot reach ${target}: check its DNS and its way out`
+      : `check that ${variable} names a proxy that takes CONNECT requests`;
+  return new CheckFailure(
+    `${proxy} answered ${status} when asked to connect to ${target}`,
+    remedies[status] ?? otherwise,
+    { status },
+  );
+}
+
+async function secure(connection: Connection, timeoutMs: number): Promise<Finding<Connection>> {
+  const { route, socket } = connection;
+  const { endpoint } = route;
+  if (endpoint.protocol !== "https:") {
+    return { message: `not used: the endpoint is ${endpoint.origin}`, value: connection };
+  }
+  const host = hostOf(endpoint);
+  const trustRemedy =
+    "where a proxy or firewall inspects TLS, give Node its CA: NODE_EXTRA_CA_CERTS=FILE";
+  const secured = await startTls(socket, { host, trustRemedy, timeoutMs });
+  const certificate = secured.getPeerCertificate();
+  const issuer = issuerOf(certificate);
+  const protocol = secured.getProtocol() ?? "TLS";
+  return {
+    message: `${protocol}, certificate for ${host} from ${issuer}, valid to ${certificate.valid_to}`,
+    facts: { protocol, issuer, validTo: certificate.valid_to },
+    value: { route, socket: secured },
+  };
+}
+
+function firstHop({ endpoint, proxy }: Route): URL {
+  return proxy?.url ?? endpoint;
+}
+
+function nameHop({ proxy }: Route, name: string): string {
+  return proxy === undefined ? name : `${name} (the proxy in ${proxy.variable})`;
+}
+
+/** What a proxy wants with a request. */
+export function proxyHeaders({ proxy }: Route): Readonly<Record<string, string>> {
+  const authorization = proxy?.authorization;
+  return authorization === undefined ? {} : { "proxy-authorization": authorization };
+}

@@ -1,0 +1,89 @@
+import { systemClock } from "../clock.ts";
+import type { Credential } from "../credential.ts";
+import { MintError } from "../errors.ts";
+import { createMintQueue } from "../mint-queue.ts";
+import type { IdToken } from "../token.ts";
+import { CheckFailure, type Finding } from "./checklist.ts";
+import { shellQuote } from "./shell-quote.ts";
+
+/** A token and for whom it is. */
+export interface Minted {
+  /** In its compact form, for the service alone. */
+  readonly token: string;
+  readonly email: string;
+}
+
+/** Cloud Run takes tokens of no other issuer. */
+const ISSUERS = new Set(["https://accounts.google.com", "accounts.google.com"]);
+
+/** Mints one ID token. */
+export async function checkMint(
+  credential: Credential,
+  audience: string,
+  timeoutMs: number,
+): Promise<Finding<Minted>> {
+  const minted = await mintOnce(credential, audience, timeoutMs);
+  const token = minted.header.slice("Bearer ".length);
+  const { iss, email } = claimsOf(token);
+  const expires = new Date(minted.expiresAtSeconds * 1000).toISOString().replace(".000", "");
+  const minutes = Math.round(minted.lifeMs / 60_000);
+  return {
+    message: `ID token from ${iss} for ${audience}, email ${email}, expires ${expires}, in ${minutes} min`,
+    remedy: ISSUERS.has(iss) ? undefined : "Cloud Run takes only tokens of accounts.google.com",
+    facts: { issuer: iss, audience, email, expires },
+    value: { token, email: email === NONE ? credential.principal : email },
+  };
+}
+
+const NONE = "(none)";
+
+async function mintOnce(
+  { mint, principal }: Credential,
+  audience: string,
+  timeoutMs: number,
+): Promise<IdToken> {
+  const events = { minted: () => {}, mintFailed: () => {} };
+  const options = { first: audience, mintTimeoutMs: timeoutMs, clock: systemClock, events };
+  try {
+    return await createMintQueue(options).run(mint, audience, "cold");
+  } catch (error) {
+    if (!(error instanceof MintError)) throw error;
+    const { code, message } = error;
+    throw new CheckFailure(message, remedyFor(error, principal), { code });
+  }
+}
+
+/** The claims to show; the minter has made sure that they can be read. */
+function claimsOf(token: string): { readonly iss: string; readonly email: string } {
+  const payload = Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8");
+  const claims = JSON.parse(payload) as Readonly<Record<string, unknown>>;
+  const show = (claim: unknown) => (typeof claim === "string" ? claim.slice(0, 200) : NONE);
+  return { iss: show(claims["iss"]), email: show(claims["email"]) };
+}
+
+/** What to do about a failed mint, where its own message does not say so. */
+export function remedyFor({ code, message }: MintError, account: string): string | undefined {
+  const iam = "gcloud iam service-accounts";
+  const of = `--iam-account=${shellQuote(account)}`;
+  switch (code) {
+    case "mint_unavailable":
+      return "try again in a minute; if it stays so, look at status.cloud.google.com";
+    case "mint_timeout":
+      return "try again with a longer --timeout";
+    case "mint_invalid_answer":
+      return "something else may answer in the endpoint's place: a captive portal, a proxy";
+    case "mint_rejected":
+      break;
+  }
+  if (message.includes("account not found")) {
+    return `the account is deleted, or has another name: ${iam} describe ${shellQuote(account)}`;
+  }
+  if (message.includes("reasonable timeframe")) return "set this machine's clock";
+  if (message.includes("invalid_grant")) {
+    return (
+      `see whether this key still exists, ${iam} keys list ${of}, ` +
+      `and make a new one if not: ${iam} keys create FILE ${of}`
+    );
+  }
+  return message.includes("audience") ? "check --audience" : undefined;
+}

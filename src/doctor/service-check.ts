@@ -1,0 +1,129 @@
+import { readFile } from "node:fs/promises";
+import type { TcpAddress } from "../address.ts";
+import { CheckFailure, type Finding } from "./checklist.ts";
+import { explainPlaceholders, gcloudForService, grantInvoker } from "./cloud-run-host.ts";
+import type { Minted } from "./mint-check.ts";
+import { ask, openTcp, startTls } from "./network.ts";
+import { shellQuote } from "./shell-quote.ts";
+
+export interface ServiceOptions {
+  readonly service: TcpAddress;
+  /** Where it is reached instead. */
+  readonly connectTo: TcpAddress | undefined;
+  /** PEM file that vouches for its certificate. */
+  readonly serviceCa: string | undefined;
+  readonly audience: string;
+  readonly timeoutMs: number;
+}
+
+/** Statuses as the service, or what stands before it, gave them. */
+export interface ServiceAnswers {
+  readonly withToken: number;
+  /** Asked only where the one with the token is no refusal. */
+  readonly without?: number;
+}
+
+/** Calls the service with the token, directly, as Envoy does; then without, to tell who answered. */
+export async function checkService(
+  options: ServiceOptions,
+  { token, email }: Minted,
+): Promise<Finding<number>> {
+  const ca = await readCa(options.serviceCa);
+  const host = options.service.host;
+  const about = { host, audience: options.audience, email };
+  const withToken = await call(options, ca, { authorization: `Bearer ${token}` });
+  if (isRefusal(withToken)) return judgeService({ withToken }, about);
+  return judgeService({ withToken, without: await call(options, ca, {}) }, about);
+}
+
+async function readCa(path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : "";
+    throw new CheckFailure(`${path} cannot be read${code}`, "check --service-ca");
+  }
+}
+
+async function call(
+  { service, connectTo, timeoutMs }: ServiceOptions,
+  ca: string | undefined,
+  headers: Readonly<Record<string, string>>,
+): Promise<number> {
+  const { host } = service;
+  const socket = await openTcp(connectTo ?? service, timeoutMs);
+  const trustRemedy = "give the CA's certificate that vouches for it: --service-ca FILE";
+  const secured = await startTls(socket, { host, ca, trustRemedy, timeoutMs });
+  const { statusCode = 0 } = await ask(secured, {
+    method: "GET",
+    target: "/",
+    headers: { host, ...headers },
+    whom: host,
+    timeoutMs,
+  });
+  return statusCode;
+}
+
+function isRefusal(status: number): boolean {
+  return status === 401 || status === 403 || status === 429 || status >= 500;
+}
+
+/** What the service's answers mean. Throws a CheckFailure that says what to do. */
+export function judgeService(
+  { withToken: status, without }: ServiceAnswers,
+  about: { readonly host: string; readonly audience: string; readonly email: string },
+): Finding<number> {
+  const { host, email } = about;
+  const url = `https://${host}`;
+  const facts = { url, status, ...(without !== undefined && { statusWithoutToken: without }) };
+  if (status === 401) {
+    throw new CheckFailure(
+      `${url} answered 401: it does not take the token for ${about.audience}`,
+      audienceRemedy(host, about.audience),
+      facts,
+    );
+  }
+  if (status === 403) {
+    throw new CheckFailure(
+      `${url} answered 403: it takes the token, but ${email} may not call it`,
+      `grant roles/run.invoker and wait a minute or two${explainPlaceholders(host)}: ${grantInvoker(host, email)}`,
+      facts,
+    );
+  }
+  if (isRefusal(status)) {
+    throw new CheckFailure(
+      `${url} answered ${status}: the token passed, but the service does not work`,
+      `read its log${explainPlaceholders(host)}: ${gcloudForService(host, "logs read", "--limit 20")}`,
+      facts,
+    );
+  }
+  return { ...judgeReached(url, status, without), facts, value: status };
+}
+
+function judgeReached(url: string, status: number, without: number | undefined) {
+  const isRefused = without === 401 || without === 403;
+  const message = `${url} is reached: ${status} with the token, ${without} without`;
+  if (isRefused) return { message };
+  if (status === 404 && without === 404) {
+    return {
+      message: `${url} answered 404, with the token and without`,
+      remedy: "it lets everybody in, or there is no such service, or its ingress is internal",
+    };
+  }
+  return { message: `${message} (it lets everybody in)` };
+}
+
+function audienceRemedy(host: string, audience: string): string {
+  const url = `https://${host}`;
+  if (audience === url) {
+    return (
+      `see "clock" above; where ${host} is not the service's own run.app host, give that as --audience` +
+      `${explainPlaceholders(host)}: ${gcloudForService(host, "describe", "--format='value(status.url)'")}`
+    );
+  }
+  return (
+    `use --audience ${url}, or let the service take this one, too${explainPlaceholders(host)}: ` +
+    gcloudForService(host, "update", `--add-custom-audiences=${shellQuote(audience)}`)
+  );
+}

@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  createCredentials,
+  KEY_ACCOUNT,
+  MACHINE_ACCOUNT,
+  TARGET,
+  type Credentials,
+} from "../support/credential-files.ts";
+import { runDoctor } from "../support/doctor.ts";
+import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
+
+const AUDIENCE = "https://a.run.app";
+
+describe("doctor on", () => {
+  const parts = new AsyncDisposableStack();
+  let endpoint: TokenEndpoint;
+  let world: Credentials;
+  beforeAll(async () => {
+    endpoint = parts.use(await startTokenEndpoint());
+    world = parts.use(await createCredentials(endpoint));
+  });
+  afterAll(() => parts.disposeAsync());
+
+  const diagnose = (...flags: readonly string[]) =>
+    runDoctor([`--audience=${AUDIENCE}`, ...flags], {
+      ...world.env,
+      HOME: "/no/such/home",
+      GCE_METADATA_HOST: world.metadata.host,
+    });
+
+  it.each([
+    ["serviceAccount", [], KEY_ACCOUNT],
+    ["serviceAccount", [`--impersonate=${TARGET}`], TARGET],
+    ["impersonated", [], TARGET],
+    ["federatedByFile", [], TARGET],
+    ["federatedByAws", [], TARGET],
+    ["federatedByExecutable", [], TARGET],
+  ] as const)("a file, %s %j: nothing fails", async (file, flags, email) => {
+    const path = await world.write(world.files[file]);
+    const { code, lines } = await diagnose(`--credentials=${path}`, ...flags);
+    expect(lines["mint"]).toContain(`for ${AUDIENCE}, email ${email}, expires`);
+    expect(code).toBe(0);
+  });
+
+  it("the metadata server: nothing fails", async () => {
+    const { code, lines } = await diagnose();
+    expect(lines["file"]).toBe("✓ none: the metadata server is there");
+    expect(lines["key"]).toBe(`✓ metadata_server ${MACHINE_ACCOUNT}`);
+    expect(lines["mint"]).toContain(`email ${MACHINE_ACCOUNT}`);
+    expect(code).toBe(0);
+  });
+
+  it("no credential at all: told what was looked for, on one line", async () => {
+    const { code, lines, marks } = await runDoctor([`--audience=${AUDIENCE}`], {
+      HOME: "/no/such/home",
+      METADATA_SERVER_DETECTION: "none",
+    });
+    expect(lines["file"]).toContain("--credentials or GOOGLE_APPLICATION_CREDENTIALS: not given;");
+    expect(lines["file"]).toContain("METADATA_SERVER_DETECTION is none;");
+    expect(marks).toBe("✗------");
+    expect(code).toBe(1);
+  });
+});

@@ -1,0 +1,227 @@
+import { writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createCertificateAuthority, type CertificateAuthority } from "../../src/certificates.ts";
+import { startHttpProxy, type HttpProxyOptions } from "../support/http-proxy.ts";
+import { runDoctor } from "../support/doctor.ts";
+import { listenOnLoopback } from "../support/loopback.ts";
+import { createServiceAccount, type ServiceAccount } from "../support/service-account.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+import { startTlsFront } from "../support/tls-front.ts";
+import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
+
+const GOOGLE = "oauth2.googleapis.com";
+
+let endpoint: TokenEndpoint;
+let ca: CertificateAuthority;
+let account: ServiceAccount;
+let folder: AsyncDisposable & { readonly path: string };
+/** Makes Node trust the stand-in's authority. */
+let trust: NodeJS.ProcessEnv;
+beforeAll(async () => {
+  folder = await makeTemporaryFolder();
+  endpoint = await startTokenEndpoint();
+  ca = await createCertificateAuthority("stand-in for Google's CA");
+  account = createServiceAccount({ tokenUri: endpoint.url });
+  endpoint.register(account);
+  trust = { NODE_EXTRA_CA_CERTS: `${folder.path}/ca.crt` };
+  await writeFile(`${folder.path}/ca.crt`, ca.certificatePem);
+});
+afterAll(async () => {
+  await endpoint?.close();
+  await folder?.[Symbol.asyncDispose]();
+});
+
+/** Runs doctor on the account's key, with another endpoint in its file. */
+async function runAgainst(tokenUri: string, env: NodeJS.ProcessEnv = {}, timeout = "5s") {
+  const path = `${folder.path}/key.json`;
+  const keyFile = JSON.stringify({ ...account.keyFile, token_uri: tokenUri });
+  await writeFile(path, keyFile, { mode: 0o600 });
+  return runDoctor([`--credentials=${path}`, "--audience=a", `--timeout=${timeout}`], env);
+}
+
+describe("DNS and TCP", () => {
+  it("tell a name that does not exist", async () => {
+    const { code, lines, marks } = await runAgainst("https://oauth2.invalid/token");
+    // Without any DNS server it is the server that is missing.
+    expect(lines["dns"]).toMatch(
+      /^✗ oauth2\.invalid: (there is no such name|no DNS server answers) → check .*this machine's DNS; where only a proxy leads out, mints can take it \(HTTPS_PROXY\), Envoy cannot$/,
+    );
+    expect(lines["tls"]).toBe("- not checked, as dns failed");
+    expect(marks).toBe("✓✓✗----");
+    expect(code).toBe(1);
+  });
+
+  it("tell the addresses of a name, and a port where nobody listens", async () => {
+    const { code, lines, marks } = await runAgainst("https://localhost:1/token");
+    expect(lines["dns"]).toMatch(/^✓ localhost is (127\.0\.0\.1|::1)( and 1 more)?$/);
+    expect(lines["tcp"]).toBe(
+      "✗ localhost:1: the connection is refused → check host and port, and the firewall",
+    );
+    expect(marks).toBe("✓✓✓✗---");
+    expect(code).toBe(1);
+  });
+});
+
+describe("TLS", () => {
+  it("passes, and so does what comes after it", async () => {
+    await using front = await startTlsFront({ ca, host: "localhost", port: portOf(endpoint.url) });
+    const { code, lines } = await runAgainst(`https://localhost:${front.port}/token`, trust);
+    expect(lines["tls"]).toMatch(
+      /^✓ TLSv1\.3, certificate for localhost from stand-in for Google's CA, valid to /,
+    );
+    expect(lines["mint"]).toMatch(/^✓ /);
+    expect(code).toBe(0);
+  });
+
+  it("is refused when nobody trusted vouches for the certificate", async () => {
+    await using front = await startTlsFront({ ca, host: "localhost", port: portOf(endpoint.url) });
+    const { code, lines, marks } = await runAgainst(`https://localhost:${front.port}/token`);
+    expect(lines["tls"]).toBe(
+      "✗ localhost: its certificate is from stand-in for Google's CA, which is not trusted here → " +
+        "where a proxy or firewall inspects TLS, give Node its CA: NODE_EXTRA_CA_CERTS=FILE",
+    );
+    expect(lines["clock"]).toBe("- not checked, as tls failed");
+    expect(marks).toBe("✓✓✓✓✗--");
+    expect(code).toBe(1);
+  });
+
+  it("is refused when the certificate is for another host, or has expired", async () => {
+    const port = portOf(endpoint.url);
+    await using other = await startTlsFront({ ca, host: GOOGLE, port });
+    const mismatch = await runAgainst(`https://localhost:${other.port}/token`, trust);
+    expect(mismatch.lines["tls"]).toBe(
+      `✗ localhost: its certificate is for DNS:${GOOGLE} → something else answers in its place: ` +
+        "check the address, DNS and proxies",
+    );
+    const from = new Date(Date.now() - 10 * 86_400_000);
+    await using old = await startTlsFront({ ca, host: "localhost", port, from });
+    const expired = await runAgainst(`https://localhost:${old.port}/token`, trust);
+    expect(expired.lines["tls"]).toMatch(
+      /^✗ localhost: its certificate is valid from .* to .* → check this machine's clock, which says /,
+    );
+  });
+
+  it("is told apart from plain HTTP and from silence", async () => {
+    const port = portOf(endpoint.url);
+    const plain = await runAgainst(`https://localhost:${port}/token`, trust);
+    expect(plain.lines["tls"]).toBe("✗ localhost: it does not speak TLS → check the port");
+    await using silent = createServer();
+    const silentPort = await listenOnLoopback(silent);
+    silent.on("connection", (socket) => socket.on("error", () => {}).resume());
+    const { lines } = await runAgainst(`https://localhost:${silentPort}/token`, trust, "300ms");
+    expect(lines["tls"]).toMatch(
+      /^✗ localhost: no answer within 300 ms → let it through the firewall/,
+    );
+  });
+});
+
+describe("a proxy", () => {
+  /** A proxy that leads to the stand-in, which passes for Google's own endpoint. */
+  async function startWay(options: Omit<HttpProxyOptions, "port"> = {}) {
+    await using parts = new AsyncDisposableStack();
+    const port = portOf(endpoint.url);
+    const front = parts.use(await startTlsFront({ ca, host: GOOGLE, port }));
+    const proxy = parts.use(await startHttpProxy({ ...options, port: front.port }));
+    const all = parts.move();
+    return { proxy, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  }
+
+  it("leads to the endpoint, its own address checked and its credentials sent", async () => {
+    await using way = await startWay({ credentials: "user:pass word" });
+    const HTTPS_PROXY = `http://user:pass%20word@${way.proxy.host}`;
+    const run = await runAgainst(`https://${GOOGLE}/token`, { ...trust, HTTPS_PROXY });
+    expect(run.lines).toMatchObject({
+      dns: "✓ 127.0.0.1 (the proxy in HTTPS_PROXY) is an address already",
+      tcp: `✓ ${way.proxy.host} (the proxy in HTTPS_PROXY) accepts connections`,
+      proxy: `✓ ${way.proxy.host} connects to ${GOOGLE}:443`,
+      tls: expect.stringMatching(`^✓ TLSv1.3, certificate for ${GOOGLE} from stand-in`),
+      clock: `✓ within 1 s of ${GOOGLE}'s`,
+      mint: expect.stringMatching(/^✓ ID token from https:\/\/accounts\.google\.com for a, /),
+    });
+    expect(run.stdout).not.toContain("pass");
+    // The checks' own tunnel, then the mint's.
+    expect(way.proxy.targets).toEqual([`${GOOGLE}:443`, `${GOOGLE}:443`]);
+    expect(run.code).toBe(0);
+  });
+
+  it("may be reached by TLS itself", async () => {
+    await using way = await startWay();
+    const port = Number(way.proxy.host.split(":")[1]);
+    await using front = await startTlsFront({ ca, host: "localhost", port });
+    const HTTPS_PROXY = `https://localhost:${front.port}`;
+    const run = await runAgainst(`https://${GOOGLE}/token`, { ...trust, HTTPS_PROXY });
+    expect(run.lines["proxy"]).toBe(`✓ localhost:${front.port} connects to ${GOOGLE}:443`);
+    expect(run.code).toBe(0);
+    const untrusted = await runAgainst(`https://${GOOGLE}/token`, { HTTPS_PROXY });
+    expect(untrusted.lines["proxy"]).toBe(
+      "✗ localhost: its certificate is from stand-in for Google's CA, which is not trusted here → " +
+        "give Node the proxy's CA: NODE_EXTRA_CA_CERTS=FILE",
+    );
+  });
+
+  it("is asked for an endpoint without TLS by the whole URL", async () => {
+    await using proxy = await startHttpProxy({ port: portOf(endpoint.url) });
+    const url = "http://127.0.0.2:44/token";
+    const run = await runAgainst(url, { HTTP_PROXY: `http://${proxy.host}` });
+    expect(run.lines["dns"]).toBe("✓ 127.0.0.1 (the proxy in HTTP_PROXY) is an address already");
+    expect(run.lines["clock"]).toBe("✓ within 1 s of 127.0.0.2:44's");
+    expect(run.marks).toBe("✓✓✓✓✓✓✓");
+    expect(proxy.targets).toEqual([url, url]);
+    expect(run.code).toBe(0);
+  });
+
+  it.each([
+    [
+      { credentials: "a:b" },
+      407,
+      "put its user and password into HTTPS_PROXY, as in http://USER:PASSWORD@",
+    ],
+    [{ refuseWith: 403 }, 403, `have the proxy allow ${GOOGLE}:443`],
+    [
+      { refuseWith: 502 },
+      502,
+      `the proxy cannot reach ${GOOGLE}:443: check its DNS and its way out`,
+    ],
+    [{ refuseWith: 405 }, 405, "check that HTTPS_PROXY names a proxy that takes CONNECT requests"],
+  ])("that refuses with %j: told what to do", async (options, status, remedy) => {
+    await using way = await startWay(options);
+    const HTTPS_PROXY = `http://${way.proxy.host}`;
+    const { code, lines, marks } = await runAgainst(`https://${GOOGLE}/token`, {
+      ...trust,
+      HTTPS_PROXY,
+    });
+    const told = `✗ ${way.proxy.host} answered ${status} when asked to connect to ${GOOGLE}:443 → ${remedy}`;
+    expect(lines["proxy"]).toBe(status === 407 ? `${told}${way.proxy.host}` : told);
+    expect(marks).toBe("✓✓✓✓✗---");
+    expect(code).toBe(1);
+  });
+
+  it("is left out where NO_PROXY says so", async () => {
+    await using way = await startWay();
+    await using front = await startTlsFront({ ca, host: "localhost", port: portOf(endpoint.url) });
+    const { code, lines } = await runAgainst(`https://localhost:${front.port}/token`, {
+      ...trust,
+      HTTPS_PROXY: `http://${way.proxy.host}`,
+      NO_PROXY: "localhost",
+    });
+    expect(lines).not.toHaveProperty("proxy");
+    expect(way.proxy.targets).toEqual([]);
+    expect(code).toBe(0);
+  });
+
+  it("that cannot be one is named, but not its value", async () => {
+    const HTTPS_PROXY = "user:secret@proxy.example:3128";
+    const run = await runAgainst(`https://${GOOGLE}/token`, { HTTPS_PROXY });
+    expect(run.lines["dns"]).toBe(
+      "✗ HTTPS_PROXY is not the http:// or https:// URL of a proxy → " +
+        "write it as in http://proxy.example:3128, or unset it",
+    );
+    expect(run.stdout + run.stderr).not.toContain("secret");
+    expect(run.code).toBe(1);
+  });
+});
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
+}

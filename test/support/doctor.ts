@@ -1,0 +1,29 @@
+import { runMain } from "./server-process.ts";
+
+export interface DoctorRun {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Each check's line, by its name, without mark and name: `lines.dns`. */
+  readonly lines: Readonly<Record<string, string>>;
+  /** The marks of all lines, in order. */
+  readonly marks: string;
+}
+
+/** Runs `doctor` to its end. Throws an Error when a secret is in its report. */
+export async function runDoctor(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<DoctorRun> {
+  const { code, stdout, stderr } = await runMain(["doctor", ...args], env);
+  const report = args.includes("--print-token") ? stderr : stdout;
+  if (/eyJ|PRIVATE KEY/.test(report)) throw new Error("the report holds a secret");
+  const found = [...report.matchAll(/^(\S) (\S+) +(.*)$/gm)];
+  return {
+    code,
+    stdout,
+    stderr,
+    lines: Object.fromEntries(found.map(([, mark, name, text]) => [name, `${mark} ${text}`])),
+    marks: found.map(([, mark]) => mark).join(""),
+  };
+}

@@ -1,0 +1,89 @@
+import { describe, expect, it } from "vitest";
+import type { Credential } from "../../../src/credential.ts";
+import { CheckFailure } from "../../../src/doctor/checklist.ts";
+import { checkMint, remedyFor } from "../../../src/doctor/mint-check.ts";
+import { MintError, type MintCode } from "../../../src/errors.ts";
+import { parseIdToken } from "../../../src/token.ts";
+import { compactToken } from "../../support/tokens.ts";
+
+const ACCOUNT = "caller@project.iam.gserviceaccount.com";
+const EXP = Date.UTC(2026, 0, 1, 12) / 1000;
+
+/** A credential whose tokens say this. */
+function credential(claims: Readonly<Record<string, unknown>>): Credential {
+  const token = compactToken({ aud: "a", exp: EXP, ...claims });
+  const now = { wallMs: (EXP - 3600) * 1000, monotonicMs: 0 };
+  return {
+    type: "service_account",
+    principal: ACCOUNT,
+    keyId: "1",
+    endpoint: new URL("https://oauth2.googleapis.com/token"),
+    mint: async () => parseIdToken(token, "a", now, now.wallMs),
+  };
+}
+
+describe("checkMint", () => {
+  it("tells issuer, audience, e-mail and expiry, and never the token", async () => {
+    const claims = { iss: "https://accounts.google.com", email: "other@example.com" };
+    const { value, ...told } = await checkMint(credential(claims), "a", 1000);
+    expect(told).toEqual({
+      message:
+        "ID token from https://accounts.google.com for a, email other@example.com, " +
+        "expires 2026-01-01T12:00:00Z, in 60 min",
+      remedy: undefined,
+      facts: {
+        issuer: "https://accounts.google.com",
+        audience: "a",
+        email: "other@example.com",
+        expires: "2026-01-01T12:00:00Z",
+      },
+    });
+    expect(value).toEqual({ token: expect.stringMatching(/^eyJ/), email: "other@example.com" });
+  });
+
+  it("warns of an issuer that Cloud Run does not take, and does without an e-mail", async () => {
+    const { message, remedy, value } = await checkMint(credential({ iss: "https://x" }), "a", 1000);
+    expect(message).toContain("from https://x for a, email (none), ");
+    expect(remedy).toBe("Cloud Run takes only tokens of accounts.google.com");
+    expect(value.email).toBe(ACCOUNT);
+  });
+
+  it("gives up in time", async () => {
+    const hanging = { ...credential({}), mint: () => new Promise<never>(() => {}) };
+    await expect(checkMint(hanging, "a", 10)).rejects.toEqual(
+      new CheckFailure("no answer within 10 ms", "try again with a longer --timeout", {
+        code: "mint_timeout",
+      }),
+    );
+  });
+});
+
+describe("remedyFor", () => {
+  const remedy = (code: MintCode, message: string) =>
+    remedyFor(new MintError(code, message), ACCOUNT);
+
+  it.each([
+    [
+      "account not found",
+      "the account is deleted, or has another name: " +
+        `gcloud iam service-accounts describe ${ACCOUNT}`,
+    ],
+    [
+      "Invalid JWT Signature.",
+      "see whether this key still exists, " +
+        `gcloud iam service-accounts keys list --iam-account=${ACCOUNT}, and make a new one if not: ` +
+        `gcloud iam service-accounts keys create FILE --iam-account=${ACCOUNT}`,
+    ],
+    ["Token must be … in a reasonable timeframe.", "set this machine's clock"],
+  ])("goes by what the endpoint said: %s", (description, expected) => {
+    const message = `the token endpoint refused: invalid_grant (${description})`;
+    expect(remedy("mint_rejected", message)).toBe(expected);
+  });
+
+  it("goes by the kind of failure where nothing was said", () => {
+    expect(remedy("mint_rejected", "invalid_scope (ID token audience)")).toBe("check --audience");
+    expect(remedy("mint_rejected", "the key could not sign an assertion")).toBeUndefined();
+    expect(remedy("mint_unavailable", "503")).toMatch(/^try again in a minute; /);
+    expect(remedy("mint_invalid_answer", "302")).toMatch(/^something else may answer /);
+  });
+});

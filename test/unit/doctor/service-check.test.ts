@@ -1,0 +1,81 @@
+import { describe, expect, it } from "vitest";
+import { CheckFailure } from "../../../src/doctor/checklist.ts";
+import { judgeService, type ServiceAnswers } from "../../../src/doctor/service-check.ts";
+
+const host = "tunnel-1234567890.europe-west1.run.app";
+const email = "caller@project.iam.gserviceaccount.com";
+
+function judge(answers: ServiceAnswers, changes: { host?: string; audience?: string } = {}) {
+  const about = { host, audience: `https://${host}`, email, ...changes };
+  try {
+    const { message, remedy } = judgeService(answers, about);
+    return { state: remedy === undefined ? "passed" : "warning", message, remedy };
+  } catch (error) {
+    if (!(error instanceof CheckFailure)) throw error;
+    return { state: "failed", message: error.message, remedy: error.remedy };
+  }
+}
+
+describe("judgeService", () => {
+  it.each([200, 204, 302, 404, 415])(
+    "takes %i behind a refusal without a token as reached",
+    (status) => {
+      expect(judge({ withToken: status, without: 403 })).toEqual({
+        state: "passed",
+        message: `https://${host} is reached: ${status} with the token, 403 without`,
+        remedy: undefined,
+      });
+    },
+  );
+
+  it("says so when everybody may call it", () => {
+    expect(judge({ withToken: 200, without: 200 })).toMatchObject({
+      state: "passed",
+      message: expect.stringMatching(/200 without \(it lets everybody in\)$/),
+    });
+  });
+
+  it("does not take a 404 for the service's own that anybody gets", () => {
+    expect(judge({ withToken: 404, without: 404 })).toEqual({
+      state: "warning",
+      message: `https://${host} answered 404, with the token and without`,
+      remedy: "it lets everybody in, or there is no such service, or its ingress is internal",
+    });
+  });
+
+  it("tells a role that is missing from a token that is not taken", () => {
+    expect(judge({ withToken: 403 })).toEqual({
+      state: "failed",
+      message: `https://${host} answered 403: it takes the token, but ${email} may not call it`,
+      remedy:
+        "grant roles/run.invoker and wait a minute or two: " +
+        "gcloud run services add-iam-policy-binding tunnel --region europe-west1 " +
+        `--member=serviceAccount:${email} --role=roles/run.invoker`,
+    });
+    expect(judge({ withToken: 401 }, { audience: "https://tunnel.example" })).toEqual({
+      state: "failed",
+      message: `https://${host} answered 401: it does not take the token for https://tunnel.example`,
+      remedy:
+        `use --audience https://${host}, or let the service take this one, too: ` +
+        "gcloud run services update tunnel --region europe-west1 " +
+        "--add-custom-audiences=https://tunnel.example",
+    });
+  });
+
+  it("says where the right audience is to be found when the URL is not it", () => {
+    const answer = judge({ withToken: 401 }, { host: "a.example", audience: "https://a.example" });
+    expect(answer.remedy).toBe(
+      'see "clock" above; where a.example is not the service\'s own run.app host, give that as ' +
+        "--audience (NAME and REGION: see gcloud run services list): " +
+        "gcloud run services describe NAME --region REGION --format='value(status.url)'",
+    );
+  });
+
+  it.each([429, 500, 503])("takes %i for a service that does not work", (status) => {
+    expect(judge({ withToken: status })).toEqual({
+      state: "failed",
+      message: `https://${host} answered ${status}: the token passed, but the service does not work`,
+      remedy: "read its log: gcloud run services logs read tunnel --region europe-west1 --limit 20",
+    });
+  });
+});
