@@ -64,9 +64,9 @@ describe("gateway-push with several services", () => {
   });
   afterAll(() => gateway?.[Symbol.asyncDispose]());
 
-  async function request(host: string) {
+  async function request(host: string, more: Readonly<Record<string, string>> = {}) {
     const { port } = gateway;
-    const headers = { host, authorization: "Bearer mine" };
+    const headers = { host, authorization: "Bearer mine", ...more };
     const [response] = await once(get({ host: "127.0.0.1", port, headers }), "response");
     return { status: Number(response.statusCode), body: await text(response) };
   }
@@ -77,6 +77,13 @@ describe("gateway-push with several services", () => {
   ])("gives a request for %s its own route's token", async (host, audience) => {
     expect(await request(host)).toEqual({ status: 200, body: "hello" });
     expect(gateway.google.cloudRun.requests.at(-1)?.identity?.audience).toBe(audience);
+  });
+
+  it("gives a WebSocket its token, too", async () => {
+    // The container speaks none, and takes it for a plain request.
+    const upgrade = { connection: "Upgrade", upgrade: "websocket" };
+    expect((await request("localhost", upgrade)).status).toBe(200);
+    expect(gateway.google.cloudRun.requests.at(-1)?.identity?.audience).toBe(API_AUDIENCE);
   });
 
   it("fails where the audience is refused, as an outage, and tells the log which it is", async () => {
