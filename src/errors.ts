@@ -7,6 +7,12 @@ export type MintCode =
   | "mint_invalid_answer";
 export type PushCode = "push_malformed" | "push_too_large";
 
+export interface MintErrorOptions extends ErrorOptions {
+  readonly retryAfterMs?: number;
+  readonly issuerNowMs?: number | undefined;
+  readonly ofCredential?: boolean;
+}
+
 /**
  * No token could be had. The message is safe to log: whoever throws it leaves tokens, assertions
  * and keys out.
@@ -16,15 +22,17 @@ export class MintError extends Error {
   readonly code: MintCode;
   /** How long the token endpoint asked to be left alone (`Retry-After`), in milliseconds. */
   readonly retryAfterMs: number;
+  /** The token endpoint's own clock when it refused, in milliseconds, where it told. */
+  readonly issuerNowMs: number | undefined;
+  /** Whether it is the credential that was refused, whatever the audience. */
+  readonly ofCredential: boolean;
 
-  constructor(
-    code: MintCode,
-    message: string,
-    options: ErrorOptions & { retryAfterMs?: number } = {},
-  ) {
+  constructor(code: MintCode, message: string, options: MintErrorOptions = {}) {
     super(message, options);
     this.code = code;
     this.retryAfterMs = options.retryAfterMs ?? 0;
+    this.issuerNowMs = options.issuerNowMs;
+    this.ofCredential = options.ofCredential ?? false;
   }
 
   /** Asking again soon is pointless: the credential itself was refused. */

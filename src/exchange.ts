@@ -37,6 +37,13 @@ export interface Answer {
 const TOKEN_ENDPOINT: Peer = { name: "the token endpoint" };
 /** Real answers are about 1.5 KB. */
 const MAX_ANSWER_BYTES = 65_536;
+/** Refusals of what was asked for, which say nothing of who asked (RFC 6749, 5.2; RFC 8707, 2). */
+const OF_THE_REQUEST = new Set([
+  "invalid_request",
+  "invalid_scope",
+  "invalid_target",
+  "INVALID_ARGUMENT",
+]);
 /** Statuses with which OAuth and Google's APIs refuse a request (RFC 6749, section 5.2; RFC 7523). */
 const REFUSALS = new Set([400, 401, 403, 404]);
 
@@ -106,12 +113,13 @@ export function requireOk(answer: Answer, peer: Peer): Answer {
   return answer;
 }
 
-function refusalOf({ status, headers, body }: Answer, peer: Peer): MintError {
+function refusalOf({ status, headers, body, issuerNowMs }: Answer, peer: Peer): MintError {
   const { code, reason, description } = parseError(body);
   if (code !== undefined && REFUSALS.has(status)) {
     const remedy = peer.remedy?.({ status, code, reason });
     const message = `${peer.name} refused: ${code}${description}`;
-    return new MintError("mint_rejected", withHint(message, remedy));
+    const ofCredential = !OF_THE_REQUEST.has(code);
+    return new MintError("mint_rejected", withHint(message, remedy), { issuerNowMs, ofCredential });
   }
   const message = `${peer.name} answered ${status}`;
   if (status === 429 || status >= 500) {

@@ -6,8 +6,12 @@ import type { MintEvents } from "./mint-queue.ts";
 /** What happens to tokens and to the credential, for the log and the metrics alike. */
 export type ServerEvents = MintEvents & SwapEvents;
 
-/** Events that write a line each. */
+/** Less is the network's and the second's doing; Google refuses assertions that are minutes off. */
+const NOTABLE_SKEW_MS = 10_000;
+
+/** Events that write a line each, a clock's skew when it is new. */
 export function logEvents(log: Logger): ServerEvents {
+  let warnedOfSkewMs = 0;
   return {
     minted: ({ token: { audience, expiresAtSeconds }, reason, durationMs }) =>
       log.info({ audience, reason, durationMs, expiresAtSeconds }, "minted an ID token"),
@@ -20,6 +24,18 @@ export function logEvents(log: Logger): ServerEvents {
           return log.warn(facts, "renewal failed; the unexpired token is served meanwhile");
         case "swap":
           return log.debug(facts, "the new credential could not mint");
+      }
+    },
+    clockCompared: (skewMs) => {
+      const seconds = Math.round(skewMs / 1000);
+      const isOff = Math.abs(skewMs) >= NOTABLE_SKEW_MS;
+      if (isOff && Math.abs(skewMs - warnedOfSkewMs) >= NOTABLE_SKEW_MS) {
+        const side = seconds > 0 ? "ahead of" : "behind";
+        log.warn({ clockSkewSeconds: seconds }, `this machine's clock is ${side} the issuer's`);
+        warnedOfSkewMs = skewMs;
+      } else if (!isOff && warnedOfSkewMs !== 0) {
+        log.info({ clockSkewSeconds: seconds }, "this machine's clock agrees with the issuer's");
+        warnedOfSkewMs = 0;
       }
     },
     swapped: ({ principal, keyId }, previous) =>
@@ -54,6 +70,10 @@ export function tellBoth(one: ServerEvents, other: ServerEvents): ServerEvents {
     mintFailed: (mint) => {
       one.mintFailed(mint);
       other.mintFailed(mint);
+    },
+    clockCompared: (skewMs) => {
+      one.clockCompared(skewMs);
+      other.clockCompared(skewMs);
     },
     swapped: (credential, previous) => {
       one.swapped(credential, previous);

@@ -135,7 +135,13 @@ function createMintMetrics(registry: Registry): MintEvents {
     buckets: MINT_BUCKETS,
     registers: [registry],
   });
+  const skew = new Gauge({
+    name: "idtoken_authz_clock_skew_seconds",
+    help: "How far this machine's clock is ahead of the issuer's, by its last answer; negative: behind.",
+    registers: [registry],
+  });
   return {
+    clockCompared: (skewMs) => skew.set(skewMs / 1000),
     minted: ({ reason, durationMs }) => {
       total.inc({ outcome: "ok", reason });
       seconds.observe(durationMs / 1000);

@@ -1,7 +1,8 @@
 import PQueue from "p-queue";
 import { elapsedMs, type Clock } from "./clock.ts";
 import { MintError } from "./errors.ts";
-import type { IdToken } from "./token.ts";
+import { createRefusals } from "./refusals.ts";
+import { clockSkewMs, type IdToken } from "./token.ts";
 
 /** One exchange of a credential for an ID token. Rejects with a MintError. */
 export type Mint = (audience: string, signal: AbortSignal) => Promise<IdToken>;
@@ -25,6 +26,8 @@ export interface MintEvents {
     readonly error: MintError;
     readonly durationMs: number;
   }) => void;
+  /** How far the local clock is ahead of the issuer's, in milliseconds, where an answer told. */
+  readonly clockCompared: (skewMs: number) => void;
 }
 
 export interface MintQueue {
@@ -51,9 +54,13 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
   const { clock, events, mintTimeoutMs } = options;
   const queue = new PQueue({ concurrency: MAX_CONCURRENT_MINTS });
   const open = new Set<AbortController>();
+  const refusals = createRefusals<Mint>(clock);
   let closed = false;
 
-  async function runInTime(mint: Mint, audience: string): Promise<IdToken> {
+  async function runInTime(
+    audience: string,
+    task: (signal: AbortSignal) => Promise<IdToken>,
+  ): Promise<IdToken> {
     const deadline = new AbortController();
     const { signal } = deadline;
     const cancel = clock.schedule(mintTimeoutMs, () =>
@@ -62,7 +69,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     open.add(deadline);
     try {
       const priority = audience === options.first ? 1 : 0;
-      return await queue.add(() => mint(audience, signal), { signal, priority });
+      return await queue.add(() => task(signal), { signal, priority });
     } catch (cause) {
       if (cause instanceof MintError) throw cause;
       throw new MintError("mint_unavailable", "the exchange failed unexpectedly", { cause });
@@ -72,19 +79,43 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     }
   }
 
+  async function exchange(mint: Mint, audience: string, signal: AbortSignal): Promise<IdToken> {
+    try {
+      const token = await mint(audience, signal);
+      refusals.forget(mint);
+      return token;
+    } catch (error) {
+      if (error instanceof MintError && error.ofCredential) refusals.remember(mint, error);
+      throw error;
+    }
+  }
+
   async function run(mint: Mint, audience: string, reason: MintReason): Promise<IdToken> {
     const startedAt = clock.now();
     const durationMs = () => Math.round(elapsedMs(startedAt, clock.now()));
+    // A refusal that holds was told of when it came; then no exchange is made.
+    let holding: MintError | undefined;
     try {
-      const token = await runInTime(mint, audience);
-      if (!closed) events.minted({ token, reason, durationMs: durationMs() });
+      const token = await runInTime(audience, (signal) => {
+        holding = refusals.holding(mint);
+        return holding === undefined ? exchange(mint, audience, signal) : Promise.reject(holding);
+      });
+      if (!closed) tellOfToken(token, reason, durationMs());
       return token;
     } catch (error) {
-      if (!closed && error instanceof MintError) {
+      if (holding !== undefined || !(error instanceof MintError)) throw error;
+      if (!closed) {
         events.mintFailed({ audience, reason, error, durationMs: durationMs() });
+        const { issuerNowMs } = error;
+        if (issuerNowMs !== undefined) events.clockCompared(startedAt.wallMs - issuerNowMs);
       }
       throw error;
     }
+  }
+
+  function tellOfToken(token: IdToken, reason: MintReason, durationMs: number): void {
+    events.minted({ token, reason, durationMs });
+    events.clockCompared(clockSkewMs(token));
   }
 
   return {

@@ -77,6 +77,14 @@ function parseClaims(payload: string): Readonly<Record<string, unknown>> {
 }
 
 /**
+ * How far the local clock was ahead of the issuer's when the token was obtained, in milliseconds;
+ * negative: behind. An issuer that does not tell its time counts as of the same mind.
+ */
+export function clockSkewMs({ obtainedAt, expiresAtSeconds, lifeMs }: IdToken): number {
+  return obtainedAt.wallMs - (expiresAtSeconds * 1000 - RESOLUTION_MS - lifeMs);
+}
+
+/**
  * What a token is worth at `now`; `refreshAt` is the share of its life after which it is due.
  * The instant of expiry already counts as expired.
  */

@@ -42,7 +42,7 @@ async function mintOnce(
   audience: string,
   timeoutMs: number,
 ): Promise<IdToken> {
-  const events = { minted: () => {}, mintFailed: () => {} };
+  const events = { minted: () => {}, mintFailed: () => {}, clockCompared: () => {} };
   const options = { first: audience, mintTimeoutMs: timeoutMs, clock: systemClock, events };
   try {
     return await createMintQueue(options).run(mint, audience, "cold");

@@ -1,7 +1,7 @@
 import { Agent, request, type IncomingMessage } from "node:http";
 import { json, text } from "node:stream/consumers";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startServer, type ServerProcess } from "../support/server-process.ts";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { startServer, type LogLine, type ServerProcess } from "../support/server-process.ts";
 import { createServiceAccount } from "../support/service-account.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
@@ -86,6 +86,41 @@ describe("a start while the token endpoint is down", () => {
     await minted(server, A);
     expect((await fetch(`${server.url}/readyz`)).status).toBe(200);
     expect((await check(server)).resume().statusCode).toBe(200);
+  });
+});
+
+describe("a clock that is off", () => {
+  afterEach(() => endpoint.setClockOffset(0));
+
+  const told = ({ msg }: LogLine) => String(msg).startsWith("this machine's clock");
+
+  async function skewOf(server: ServerProcess): Promise<number> {
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    return Number(/^idtoken_authz_clock_skew_seconds (\S+)/m.exec(metrics)?.[1]);
+  }
+
+  it("by a little: tokens are used, and it is told", async () => {
+    endpoint.setClockOffset(-120_000);
+    await using server = await serve();
+    expect(await server.line(told)).toMatchObject({
+      level: "warn",
+      msg: "this machine's clock is ahead of the issuer's",
+    });
+    expect(Math.abs((await skewOf(server)) - 120)).toBeLessThan(3);
+    expect((await check(server)).resume().statusCode).toBe(200);
+  });
+
+  it("by hours, so that assertions are refused: it is told as well", async () => {
+    endpoint.setClockOffset(7_200_000);
+    await using server = await serve();
+    expect(await server.line(told)).toMatchObject({
+      level: "warn",
+      msg: "this machine's clock is behind the issuer's",
+    });
+    expect(Math.abs((await skewOf(server)) + 7200)).toBeLessThan(3);
+    const refused = await check(server);
+    expect(refused.statusCode).toBe(503);
+    expect(await json(refused)).toEqual({ error: "mint_rejected" });
   });
 });
 

@@ -14,7 +14,7 @@ const A = "https://a.run.app";
 function setUp(lifeMs: number, options: Partial<TokenSourceOptions> = {}) {
   const clock = createFakeClock();
   const endpoint = { lifeMs, mints: 0, isDown: false };
-  const events = { minted: () => {}, mintFailed: () => {} };
+  const events = { minted: () => {}, mintFailed: () => {}, clockCompared: () => {} };
   const source = createTokenSource({
     queue: createMintQueue({ first: A, mintTimeoutMs: 5000, clock, events }),
     mint: async (audience) => {

@@ -29,6 +29,7 @@ function setUp(options: Partial<TokenSourceOptions> = {}) {
     events: {
       minted: ({ reason }) => told.push(`minted ${reason}`),
       mintFailed: ({ reason, error }) => told.push(`${error.code} ${reason}`),
+      clockCompared: () => {},
     },
   });
   const source = createTokenSource({
@@ -297,6 +298,59 @@ describe("many cold audiences at once", () => {
     const outcomes = await Promise.allSettled(waiting.map(async (check) => check));
     expect(outcomes.filter(({ status }) => status === "rejected")).toHaveLength(20);
     expect(mints).toHaveLength(8);
+  });
+});
+
+describe("a refused credential", () => {
+  const refused = new MintError("mint_rejected", "invalid_grant", { ofCredential: true });
+  const audiences = Array.from({ length: 100 }, (_, index) => `https://${index}.run.app`);
+
+  /** Checks for every audience, and refuses each exchange that is made for one. */
+  async function checkAll({ source, mints }: ReturnType<typeof setUp>): Promise<number> {
+    const before = mints.length;
+    const checks = audiences.map((audience) => Promise.resolve(source.token(audience)));
+    const settled = Promise.allSettled(checks);
+    await settle();
+    for (let index = before; index < mints.length; index++) await mints[index]?.fail(refused);
+    expect((await settled).every(({ status }) => status === "rejected")).toBe(true);
+    return mints.length - before;
+  }
+
+  it("makes few exchanges, however many audiences, and one at a time later", async () => {
+    const world = setUp({ configured: [], maxAudiences: 1000 });
+    expect(await checkAll(world)).toBe(8);
+    expect(world.told).toHaveLength(8);
+    expect(await checkAll(world)).toBe(0);
+    world.clock.advance(60_000);
+    expect(await checkAll(world)).toBe(1);
+    expect(world.told).toHaveLength(9);
+  });
+
+  it("is used for all again after one exchange that works", async () => {
+    const { source, clock, last, mints } = setUp({ configured: [], maxAudiences: 1000 });
+    const first = Promise.resolve(source.token(A)).catch((error: unknown) => error);
+    await settle();
+    await last().fail(refused);
+    expect(await first).toBe(refused);
+    clock.advance(60_000);
+    const second = source.token(A);
+    await settle();
+    const token = await last().succeed();
+    expect(await second).toBe(token);
+    void Promise.resolve(source.token(B)).catch(() => {});
+    await settle();
+    expect(mints).toHaveLength(3);
+  });
+
+  it("leaves other audiences alone where only what was asked for is refused", async () => {
+    const { source, last, mints } = setUp({ configured: [] });
+    const first = Promise.resolve(source.token(A)).catch((error: unknown) => error);
+    await settle();
+    await last().fail(rejected);
+    expect(await first).toBe(rejected);
+    void Promise.resolve(source.token(B)).catch(() => {});
+    await settle();
+    expect(mints).toHaveLength(2);
   });
 });
 
