@@ -1,6 +1,6 @@
 import { formatAddress, type Address } from "./address.ts";
 import { createAudienceRule } from "./audience.ts";
-import { openCheckSecret } from "./check-secret.ts";
+import { openCheckSecret, type CheckSecret } from "./check-secret.ts";
 import type { Clock } from "./clock.ts";
 import { isExposed, type Config } from "./config.ts";
 import { createCredentialSource } from "./credential-source.ts";
@@ -26,65 +26,18 @@ export interface RunningServer {
 
 /**
  * Builds the server from its configuration and listens. Tokens are minted from then on: it does
- * not wait for the first. Throws a StartError when the credential or the address cannot be used.
+ * not wait for the first. Throws a StartError when the credential or an address cannot be used.
  */
 export async function run(config: Config, clock: Clock, log: Logger): Promise<RunningServer> {
-  const place = await findCredential(config.credentials, clock, config);
-  const file = await place.read();
-  const initial = file.parse();
-  const [defaultAudience] = config.audiences;
-  const metrics = createMetrics({
-    readiness: () => tokens.readiness(),
-    cachedAudiences: () => tokens.size(),
-    credential: initial,
-  });
-  const events = tellBoth(metrics, logEvents(log));
-  const { mintTimeoutMs } = config;
-  const queue = createMintQueue({ first: defaultAudience, mintTimeoutMs, clock, events });
-  const tokens = createTokenSource({
-    mint: initial.mint,
-    queue,
-    configured: config.audiences,
-    maxAudiences: config.maxAudiences,
-    refreshAt: config.refreshAt,
-    clock,
-  });
-  const credentials = createCredentialSource({
-    read: place.read,
-    initial,
-    initialFingerprint: file.fingerprint,
-    prove: ({ mint }) => queue.run(mint, defaultAudience ?? PROOF_AUDIENCE, "swap"),
-    tokens,
-    clock,
-    events,
-  });
-  const { checkSecretFile } = config;
-  const secret = checkSecretFile
-    ? await openCheckSecret(checkSecretFile, clock, logSecretEvents(log))
-    : undefined;
+  const parts = await buildTokenParts(config, clock, log);
+  const { place, initial, queue, tokens, credentials } = parts;
+  const secret = await openSecret(config, clock, log);
   let draining = false;
-  const chooseAudience = createAudienceRule({
-    configured: config.audiences,
-    allowed: config.allowAudiences,
-    fromHost: config.audienceFromHost,
-  });
-  const common = {
-    health: { readiness: tokens.readiness, isDraining: () => draining, metrics },
-    onFault: (err: unknown) => log.error({ err }, "a request met a fault of this program"),
-  };
-  const app = await buildApp({
-    ...common,
-    check: {
-      secret,
-      chooseAudience,
-      token: tokens.token,
-      tokenHeader: config.tokenHeader,
-      checked: metrics.checked,
-    },
-    push: { secret, chooseAudience, token: tokens.tokenToPush, pushed: metrics.pushed },
+  const { app, admin } = await buildApps(config, parts, secret, {
+    isDraining: () => draining,
+    log,
   });
   const drain = prepareDrain(app.server, clock);
-  const admin = await buildApp(common);
   const adminAddress = config.adminListen && (await listen(admin, config.adminListen));
   const address = await listen(app, config.listen);
   const facts = {
@@ -95,10 +48,8 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
   };
   announce(config, facts, log);
   tokens.start();
-  const unwatch =
-    place.path === undefined
-      ? () => {}
-      : watchFile(place.path, clock, () => void credentials.reload());
+  const look = () => void credentials.reload();
+  const unwatch = place.path === undefined ? () => {} : watchFile(place.path, clock, look);
 
   async function close(): Promise<void> {
     draining = true;
@@ -122,6 +73,71 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
   }
 
   return { address, reload, close };
+}
+
+/** Whatever has to do with tokens, and the metrics of it. */
+async function buildTokenParts(config: Config, clock: Clock, log: Logger) {
+  const place = await findCredential(config.credentials, clock, config);
+  const file = await place.read();
+  const initial = file.parse();
+  const [defaultAudience] = config.audiences;
+  const metrics = createMetrics({
+    readiness: () => tokens.readiness(),
+    cachedAudiences: () => tokens.size(),
+    credential: initial,
+  });
+  const events = tellBoth(metrics, logEvents(log));
+  const { mintTimeoutMs, maxAudiences, refreshAt } = config;
+  const queue = createMintQueue({ first: defaultAudience, mintTimeoutMs, clock, events });
+  const tokens = createTokenSource({
+    mint: initial.mint,
+    queue,
+    configured: config.audiences,
+    maxAudiences,
+    refreshAt,
+    clock,
+  });
+  const credentials = createCredentialSource({
+    read: place.read,
+    initial,
+    initialFingerprint: file.fingerprint,
+    prove: ({ mint }) => queue.run(mint, defaultAudience ?? PROOF_AUDIENCE, "swap"),
+    tokens,
+    clock,
+    events,
+  });
+  return { place, initial, metrics, queue, tokens, credentials };
+}
+
+async function openSecret({ checkSecretFile }: Config, clock: Clock, log: Logger) {
+  if (checkSecretFile === undefined) return undefined;
+  return openCheckSecret(checkSecretFile, clock, logSecretEvents(log));
+}
+
+/** The server of checks and pushes, and one of health and metrics alone. */
+async function buildApps(
+  config: Config,
+  { metrics, tokens }: Awaited<ReturnType<typeof buildTokenParts>>,
+  secret: CheckSecret | undefined,
+  { isDraining, log }: { readonly isDraining: () => boolean; readonly log: Logger },
+) {
+  const { audiences, allowAudiences, audienceFromHost, tokenHeader } = config;
+  const chooseAudience = createAudienceRule({
+    configured: audiences,
+    allowed: allowAudiences,
+    fromHost: audienceFromHost,
+  });
+  const common = {
+    health: { readiness: tokens.readiness, isDraining, metrics },
+    onFault: (err: unknown) => log.error({ err }, "a request met a fault of this program"),
+  };
+  const { token, tokenToPush } = tokens;
+  const app = await buildApp({
+    ...common,
+    check: { secret, chooseAudience, token, tokenHeader, checked: metrics.checked },
+    push: { secret, chooseAudience, token: tokenToPush, pushed: metrics.pushed },
+  });
+  return { app, admin: await buildApp(common) };
 }
 
 /** Proves a new credential where no audience is configured; the token is thrown away. */
