@@ -5,6 +5,7 @@ import { run } from "../../src/run.ts";
 import { formatAddress } from "../../src/address.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
 import { createLineLog } from "../support/line-log.ts";
+import { refuseSecrets } from "../support/secrets.ts";
 import { createServiceAccount } from "../support/service-account.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
@@ -86,6 +87,7 @@ async function startInProcess(...flags: readonly string[]) {
       const closed = server.close();
       clock.advance(60_000);
       await closed;
+      refuseSecrets(JSON.stringify(log.lines), "the log");
     },
   };
 }

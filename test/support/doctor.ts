@@ -10,14 +10,13 @@ export interface DoctorRun {
   readonly marks: string;
 }
 
-/** Runs `doctor` to its end. Throws an Error when a secret is in its report. */
+/** Runs `doctor` to its end. */
 export async function runDoctor(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
 ): Promise<DoctorRun> {
   const { code, stdout, stderr } = await runMain(["doctor", ...args], env);
   const report = args.includes("--print-token") ? stderr : stdout;
-  if (/eyJ|PRIVATE KEY/.test(report)) throw new Error("the report holds a secret");
   const found = [...report.matchAll(/^(\S) (\S+) +(.*)$/gm)];
   return {
     code,

@@ -1,9 +1,12 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { atExit } from "./at-exit.ts";
 import { findEnvoy } from "./envoy-binary.ts";
+import { createLineLog } from "./line-log.ts";
+import { refuseSecrets } from "./secrets.ts";
 import { runOrThrow } from "./server-process.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 
@@ -90,35 +93,23 @@ function argsFor(files: { config: string; admin: string }, concurrency: number):
 }
 
 function readLog(child: ChildProcess, name: string) {
-  const lines: string[] = [];
-  const waiting = new Set<(line: string) => void>();
-  const ended = Promise.withResolvers<void>();
-  child.once("error", (error) => lines.push(String(error)));
-  child.once("close", () => ended.resolve());
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream === null) continue;
-    createInterface(stream).on("line", (each) => {
-      lines.push(each);
-      for (const tell of waiting) tell(each);
-    });
+  const log = createLineLog<string>();
+  const streams = [child.stdout, child.stderr].filter((stream) => stream !== null);
+  const read = streams.map((stream) => once(createInterface(stream).on("line", log.push), "close"));
+
+  async function readToTheEnd(): Promise<void> {
+    // It rejects where there is no such program.
+    await once(child, "close").catch((error: unknown) => log.push(String(error)));
+    await Promise.all(read);
+    log.end(`${name} ended:\n${log.lines.slice(-10).join("\n")}`);
+    refuseSecrets(log.lines.join("\n"), `the log of ${name}`);
   }
 
-  async function line(text: string): Promise<string> {
-    const { promise, resolve } = Promise.withResolvers<string>();
-    const tell = (each: string) => each.includes(text) && resolve(each);
-    waiting.add(tell);
-    for (const each of lines) tell(each);
-    const end = ended.promise.then(() => {
-      throw new Error(`${name} ended: no ${JSON.stringify(text)}\n${lines.slice(-10).join("\n")}`);
-    });
-    try {
-      return await Promise.race([promise, end]);
-    } finally {
-      waiting.delete(tell);
-    }
-  }
-
-  return { lines, line, ended: ended.promise };
+  const ended = readToTheEnd();
+  // Whoever waits for it hears of it.
+  ended.catch(() => {});
+  const line = (part: string) => log.line((each) => each.includes(part));
+  return { lines: log.lines, line, ended };
 }
 
 /** The listeners' ports, once every worker accepts connections. */

@@ -1,9 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { request, type IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { atExit } from "./at-exit.ts";
+import { createLineLog } from "./line-log.ts";
+import { refuseSecrets } from "./secrets.ts";
 
 /** The project's folder. */
 export const ROOT = join(import.meta.dirname, "../..");
@@ -42,6 +45,9 @@ export async function runMain(
   const exited = once(child, "close");
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   await exited;
+  refuseSecrets(stderr, "standard error");
+  // There the token is what was asked for.
+  if (!args.includes("--print-token")) refuseSecrets(stdout, "standard output");
   return { code: child.exitCode, stdout, stderr };
 }
 
@@ -62,52 +68,50 @@ export async function startServer(
     [MAIN, "serve", ...(args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"]), ...args],
     { cwd: ROOT, env: { PATH: process.env["PATH"], ...env }, stdio: ["ignore", "pipe", "pipe"] },
   );
-  const lines: LogLine[] = [];
-  const waiting = new Set<(line: LogLine) => void>();
+  const log = createLineLog<LogLine>();
   const stderr = text(child.stderr);
-  createInterface(child.stdout).on("line", (each) => {
-    const logged = JSON.parse(each) as LogLine;
-    lines.push(logged);
-    for (const tell of waiting) tell(logged);
-  });
+  const written = createInterface(child.stdout).on("line", (each) => log.push(JSON.parse(each)));
+  const logEnded = once(written, "close");
   const callOff = atExit(() => child.kill("SIGKILL"));
-  const ended = once(child, "close").then(() => {
+  const ended = once(child, "close").then(async () => {
     callOff();
-    return child.exitCode ?? child.signalCode;
+    await logEnded;
+    const how = child.exitCode ?? child.signalCode;
+    log.end(`the server ended (${how}): ${await stderr}`);
+    refuseSecrets(JSON.stringify(log.lines) + (await stderr), "the server's log");
+    return how;
   });
-
-  async function line(fits: (line: LogLine) => boolean): Promise<LogLine> {
-    const { promise, resolve } = Promise.withResolvers<LogLine>();
-    const tell = (each: LogLine) => fits(each) && resolve(each);
-    waiting.add(tell);
-    for (const each of lines) tell(each);
-    const end = ended.then(async (how) => {
-      throw new Error(`the server ended (${how}): ${await stderr}`);
-    });
-    end.catch(() => {});
-    try {
-      return await Promise.race([promise, end]);
-    } finally {
-      waiting.delete(tell);
-    }
-  }
+  // Whoever waits for it hears of it.
+  ended.catch(() => {});
 
   async function stop(signal: NodeJS.Signals = "SIGTERM") {
     child.kill(signal);
     return ended;
   }
 
-  const { listen } = await line(({ msg }) => msg === "listening");
+  const { listen } = await log.line(({ msg }) => msg === "listening");
   const address = String(listen);
   return {
     pid: child.pid ?? 0,
     address,
     url: `http://${address}`,
-    lines: () => lines,
-    line,
+    lines: () => log.lines,
+    line: log.line,
     signal: (signal) => void child.kill(signal),
     ended,
     stop,
-    [Symbol.asyncDispose]: async () => void (await stop("SIGKILL")),
+    [Symbol.asyncDispose]: async () => {
+      if (child.exitCode === null && child.signalCode === null) await readMetrics(address);
+      await stop("SIGKILL");
+    },
   };
+}
+
+/** Every metric is looked at, of every server that a test has started. */
+async function readMetrics(address: string): Promise<void> {
+  const [host, port] = address.split(":");
+  const at = host === "unix" ? { socketPath: port ?? "" } : { host: host ?? "", port: port ?? "" };
+  const asked = request({ ...at, path: "/metrics" }).end();
+  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  refuseSecrets(await text(response), "a metric");
 }
