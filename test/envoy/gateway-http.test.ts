@@ -1,5 +1,11 @@
 import { once } from "node:events";
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import {
+  request as sendRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { runCommand } from "../support/command.ts";
@@ -82,6 +88,19 @@ describe("gateway", () => {
     const last = gateway.google.cloudRun.requests.at(-1);
     expect(last?.identity?.audience).toBe(API_AUDIENCE);
     expect(seen.host).toBe(API_HOST);
+  });
+
+  it.each([
+    ["a path of 32 KiB", "GET", `/${"a".repeat(32_768)}`, {}],
+    ["an Authorization of 48 KiB", "GET", "/", { authorization: "a".repeat(49_152) }],
+    ["JSON and an empty body", "POST", "/", { "content-type": "application/json" }],
+    ["a WebDAV method", "PROPFIND", "/", { depth: "1" }],
+  ])("carries %s", async (_what, method, path, headers) => {
+    const sent = sendRequest(`${gateway.url}${path}`, { method, headers }).end();
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    expect(response.statusCode).toBe(200);
+    expect(await text(response)).toBe(`${method} ${path}`);
+    expect(gateway.google.cloudRun.requests.at(-1)?.identity?.audience).toBe(API_AUDIENCE);
   });
 
   it("lets headers through in both directions, but for its own", async () => {

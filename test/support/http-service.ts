@@ -14,7 +14,8 @@ export interface HttpHandlers {
 
 /** Starts the HTTP/1.1 server of a container. */
 export async function startHttpService({ request, upgrade }: HttpHandlers): Promise<HttpService> {
-  const server = createServer(request);
+  // As much as Envoy lets through, and more.
+  const server = createServer({ maxHeaderSize: 131_072 }, request);
   server.requestTimeout = 0;
   if (upgrade !== undefined) server.on("upgrade", upgrade);
   const containerPort = await listenOnLoopback(server);
