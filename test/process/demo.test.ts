@@ -9,7 +9,7 @@ import { ROOT } from "../support/server-process.ts";
 import { BANNER } from "../support/tcp-service.ts";
 
 const start = (...flags: readonly string[]) =>
-  spawn(process.execPath, [join(ROOT, "test/demo.ts"), ...flags], {
+  spawn(process.execPath, [join(ROOT, "test/demo/main.ts"), ...flags], {
     stdio: ["ignore", "pipe", "inherit"],
   });
 
@@ -44,6 +44,18 @@ it("ends with the banner, after what is refused was refused", async () => {
     expect.stringContaining("a TCP client at the tunnel's near end receives"),
   ]);
   expect(output.trim().split("\n").at(-1)).toBe(BANNER.trim());
+});
+
+it.each([
+  [["--push"], 4, BANNER.trim()],
+  [["--gateway"], 3, "Congrats! GET /hello has reached a private service."],
+  [["--gateway", "--push"], 4, "Congrats! GET /hello has reached a private service."],
+])("%j ends with what came through", async (flags, marks, last) => {
+  const demo = start(...flags);
+  const [output] = await Promise.all([text(demo.stdout), once(demo, "close")]);
+  expect(demo.exitCode).toBe(0);
+  expect(output.split("\n").filter((line) => line.includes("✓"))).toHaveLength(marks);
+  expect(output.trim().split("\n").at(-1)).toBe(last);
 });
 
 it.each(["SIGINT", "SIGTERM"] as const)("leaves no process behind after %s", async (signal) => {

@@ -8,6 +8,8 @@ export const API_HOST = "api-abc123-ew.a.run.app";
 export const API_AUDIENCE = `https://${API_HOST}`;
 
 export interface GatewayOptions {
+  /** Told of each part as it comes up. */
+  readonly onStep?: (what: string) => void;
   /** Its container. */
   readonly container: Pick<CloudRunService, "containerPort" | "containerProtocol" | "public">;
   /** Which config; `gateway` unless told otherwise. */
@@ -34,7 +36,7 @@ export interface Gateway extends AsyncDisposable {
 
 /** Starts the gateway in front of a private service's container. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { container, config = "gateway", edit, services = [] } = options;
+  const { container, config = "gateway", edit, services = [], onStep = () => {} } = options;
   const { serveFlags = [], envoyFlags = [] } = options;
   await using parts = new AsyncDisposableStack();
   const service = { host: API_HOST, audiences: [API_AUDIENCE], ...container };
@@ -46,6 +48,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       ...serveFlags,
     ]),
   );
+  onStep(`auth server on ${authServer.address}`);
   const envoy = parts.use(
     await startEnvoy(
       config,
@@ -59,6 +62,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ),
   );
   const port = envoy.port("http");
+  onStep(`${config} Envoy on 127.0.0.1:${port}`);
   const all = parts.move();
   return {
     google,

@@ -21,6 +21,8 @@ export interface Google extends AsyncDisposable {
 export interface GoogleOptions {
   readonly services: readonly CloudRunService[];
   readonly tokenLifeSeconds?: number;
+  /** Told of each part as it comes up. */
+  readonly onStep?: (what: string) => void;
 }
 
 /** Starts the stand-ins for Google: a token endpoint that knows one account, and Cloud Run. */
@@ -35,8 +37,12 @@ export async function startGoogle(options: GoogleOptions): Promise<Google> {
   const ca = await createCertificateAuthority("stand-in for Google's CA");
   const caFile = join(folder, "ca.crt");
   await writeFile(caFile, ca.certificatePem);
-  const { services } = options;
+  const { services, onStep = () => {} } = options;
   const cloudRun = parts.use(await startCloudRun({ ca, services, verify: endpoint.keys }));
+  onStep(`stand-in for Google's token endpoint, ${endpoint.url}`);
+  for (const { host } of services) {
+    onStep(`stand-in for Cloud Run, https://${host} on port ${cloudRun.port}`);
+  }
   const all = parts.move();
   return {
     endpoint,

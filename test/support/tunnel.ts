@@ -66,8 +66,6 @@ export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> 
       ],
     }),
   );
-  onStep(`stand-in for Google's token endpoint, ${google.endpoint.url}`);
-  onStep(`stand-in for Cloud Run, ${TUNNEL_AUDIENCE} on port ${google.cloudRun.port}`);
 
   const authServer = parts.use(
     await startServer([

@@ -1,0 +1,49 @@
+import { openBareTunnel } from "../support/bare-tunnel.ts";
+import { API_AUDIENCE, API_HOST, startGateway, type Gateway } from "../support/gateway.ts";
+import { startHttpService } from "../support/http-service.ts";
+import { keepRunning, print, step, type DemoFlags } from "./print.ts";
+
+const DRAWING = `
+  HTTP or gRPC client ── Envoy ══ TLS, HTTP/2 ══ Cloud Run ── private service
+                         │
+                    auth server ── Google's token endpoint
+`;
+
+/** Shows the gateway: a request that brings no token of its own, and whom the service sees. */
+export async function demoGateway({ push, keep }: DemoFlags): Promise<void> {
+  print(DRAWING);
+  await using container = await startHttpService({
+    request: (request, response) =>
+      response.end(`Congrats! ${request.method} ${request.url} has reached a private service.\n`),
+  });
+  step(`HTTP server of the service, on port ${container.containerPort}`);
+  const config = push ? "gateway-push" : "gateway";
+  await using gateway = await startGateway({ onStep: step, container, config });
+  const { google } = gateway;
+  const direct = await openBareTunnel({ google, host: API_HOST, method: "GET", tunnelCa: "" });
+  if (direct.status !== 403) throw new Error(`a request without a token got ${direct.status}`);
+  step("✓ a direct request to Cloud Run without a token is refused: 403");
+  if (push && !keep) {
+    await gateway.authServer.stop("SIGKILL");
+    step("✓ the auth server is killed, which Envoy, holding a token, does not mind");
+  }
+  const response = await fetch(`${gateway.url}/hello`, {
+    headers: { authorization: "Basic eA==" },
+  });
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`the gateway answered ${response.status}: ${text}`);
+  const caller = google.cloudRun.requests.at(-1)?.identity;
+  if (caller?.audience !== API_AUDIENCE) throw new Error("the request came without its token");
+  step(`✓ Cloud Run sees ${caller.email} with a token for ${API_AUDIENCE}`);
+  step(`✓ a client that knows nothing of it receives:`);
+  print(`\n${text}`);
+  if (keep) await keepRunning(whatToTry(gateway));
+}
+
+function whatToTry({ url, authServer, envoy }: Gateway): string {
+  return `  curl -i ${url}/hello                  # a private service, without a token of your own
+  curl -i --http2-prior-knowledge ${url}/hello
+  curl -i ${authServer.url}/check                  # what Envoy is told
+  curl ${authServer.url}/metrics
+  curl 127.0.0.1:${envoy.adminPort}/clusters                         # Envoy's view`;
+}

@@ -1,0 +1,60 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { openBareTunnel } from "../support/bare-tunnel.ts";
+import { readBanner } from "../support/tcp-service.ts";
+import { startTunnel, TUNNEL_HOST, type Tunnel } from "../support/tunnel.ts";
+import { keepRunning, print, step, type DemoFlags } from "./print.ts";
+
+const DRAWING = `
+  TCP client ── Envoy ══ TLS, HTTP/2 POST ══ Cloud Run ── Envoy ── TCP server
+                │   ╰──────────────── mTLS ───────────────╯
+           auth server ── Google's token endpoint
+`;
+const IN_TIME = { timeoutMs: 10_000 };
+
+/** Shows the tunnel: what is refused, and the banner from its far end. */
+export async function demoTunnel({ push, keep }: DemoFlags): Promise<void> {
+  print(DRAWING);
+  const client = push ? "tunnel-client-push" : "tunnel-client";
+  await using tunnel = await startTunnel({ onStep: step, client });
+  step(await directWithoutToken(tunnel));
+  step(await withoutClientCertificate(tunnel));
+  if (push && !keep) {
+    await tunnel.authServer.stop("SIGKILL");
+    step("✓ the auth server is killed, which Envoy, holding a token, does not mind");
+  }
+  const banner = await readBanner(tunnel.port, IN_TIME);
+  step("✓ a TCP client at the tunnel's near end receives, from its far end:");
+  print(`\n${banner}\n`);
+  if (keep) await keepRunning(whatToTry(tunnel));
+}
+
+async function directWithoutToken({ google, certDir }: Tunnel): Promise<string> {
+  const tunnelCa = await readFile(join(certDir, "ca.crt"), "utf8");
+  const outcome = await openBareTunnel({ google, host: TUNNEL_HOST, tunnelCa });
+  if (outcome.status !== 403) throw new Error(`a request without a token got ${outcome.status}`);
+  return "✓ a direct request to Cloud Run without a token is refused: 403";
+}
+
+async function withoutClientCertificate({ google, authServer, certDir }: Tunnel): Promise<string> {
+  const check = await fetch(`${authServer.url}/check`);
+  const outcome = await openBareTunnel({
+    google,
+    host: TUNNEL_HOST,
+    authorization: check.headers.get("authorization") ?? "",
+    tunnelCa: await readFile(join(certDir, "ca.crt"), "utf8"),
+  });
+  const tls = "tls" in outcome ? outcome.tls : `status ${outcome.status}`;
+  if (!tls.includes("CERTIFICATE_REQUIRED")) throw new Error(`without a certificate: ${tls}`);
+  return "✓ a tunnel with a token and without a client certificate is refused: certificate required";
+}
+
+function whatToTry({ port, authServer, google, tunnelClient }: Tunnel): string {
+  return `  nc 127.0.0.1 ${port}                        # the TCP server echoes what you type
+  curl -i ${authServer.url}/check       # what Envoy is told
+  curl -i ${authServer.url}/readyz
+  curl ${authServer.url}/metrics
+  curl 127.0.0.1:${tunnelClient.adminPort}/clusters              # Envoy's view
+  curl -i --cacert ${google.caFile} \\
+    --connect-to ${TUNNEL_HOST}:443:127.0.0.1:${google.cloudRun.port} https://${TUNNEL_HOST}/    # 403`;
+}
