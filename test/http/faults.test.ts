@@ -6,9 +6,8 @@ import { formatAddress } from "../../src/address.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
 import { createLineLog } from "../support/line-log.ts";
 import { refuseSecrets } from "../support/secrets.ts";
-import { createServiceAccount } from "../support/service-account.ts";
-import { makeTemporaryFolder } from "../support/temporary-folder.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
+import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
+import type { TokenEndpoint } from "../support/token-endpoint.ts";
 import type { TokenFault } from "../support/token-fault.ts";
 
 const A = "https://a.run.app";
@@ -55,12 +54,7 @@ let keyFile = "";
 const parts = new AsyncDisposableStack();
 
 beforeAll(async () => {
-  endpoint = parts.use(await startTokenEndpoint());
-  const { path } = parts.use(await makeTemporaryFolder());
-  const account = createServiceAccount({ tokenUri: endpoint.url });
-  endpoint.register(account);
-  keyFile = `${path}/key.json`;
-  await account.writeTo(keyFile);
+  ({ endpoint, keyFile } = parts.use(await startKeyedEndpoint()));
 });
 afterAll(() => parts.disposeAsync());
 

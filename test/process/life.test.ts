@@ -2,9 +2,8 @@ import { Agent, request, type IncomingMessage } from "node:http";
 import { json, text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startServer, type LogLine, type ServerProcess } from "../support/server-process.ts";
-import { createServiceAccount } from "../support/service-account.ts";
-import { makeTemporaryFolder } from "../support/temporary-folder.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
+import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
+import type { TokenEndpoint } from "../support/token-endpoint.ts";
 
 const A = "https://a.run.app";
 const OTHER = "https://other.run.app";
@@ -13,12 +12,7 @@ let keyFile = "";
 const parts = new AsyncDisposableStack();
 
 beforeAll(async () => {
-  endpoint = parts.use(await startTokenEndpoint());
-  const { path } = parts.use(await makeTemporaryFolder());
-  const account = createServiceAccount({ tokenUri: endpoint.url });
-  endpoint.register(account);
-  keyFile = `${path}/key.json`;
-  await account.writeTo(keyFile);
+  ({ endpoint, keyFile } = parts.use(await startKeyedEndpoint()));
 });
 afterAll(() => parts.disposeAsync());
 beforeEach(() => endpoint.setFault(undefined));

@@ -10,8 +10,8 @@ import { atExit } from "../support/at-exit.ts";
 import { httpAttempt, startLoad } from "../support/load.ts";
 import { ROOT, startServer, type ServerProcess } from "../support/server-process.ts";
 import { createServiceAccount } from "../support/service-account.ts";
-import { makeTemporaryFolder } from "../support/temporary-folder.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
+import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
+import type { TokenEndpoint } from "../support/token-endpoint.ts";
 
 const A = "https://a.run.app";
 const parts = new AsyncDisposableStack();
@@ -20,12 +20,7 @@ let folder = "";
 let keyFile = "";
 
 beforeAll(async () => {
-  endpoint = parts.use(await startTokenEndpoint());
-  folder = parts.use(await makeTemporaryFolder()).path;
-  const account = createServiceAccount({ tokenUri: endpoint.url });
-  endpoint.register(account);
-  keyFile = join(folder, "key.json");
-  await account.writeTo(keyFile);
+  ({ endpoint, keyFile, folder } = parts.use(await startKeyedEndpoint()));
 });
 afterAll(() => parts.disposeAsync());
 

@@ -2,16 +2,10 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createCertificateAuthority } from "../../src/certificates.ts";
 import { startCloudRun, type CloudRun, type CloudRunService } from "./cloud-run.ts";
-import { createServiceAccount, type ServiceAccount } from "./service-account.ts";
-import { makeTemporaryFolder } from "./temporary-folder.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "./token-endpoint.ts";
+import { startKeyedEndpoint, type KeyedEndpoint } from "./keyed-endpoint.ts";
 
-export interface Google extends AsyncDisposable {
-  readonly endpoint: TokenEndpoint;
+export interface Google extends KeyedEndpoint {
   readonly cloudRun: CloudRun;
-  /** An account that the endpoint knows, and its key file. */
-  readonly account: ServiceAccount;
-  readonly keyFile: string;
   /** PEM of the authority behind Cloud Run's certificate. */
   readonly caFile: string;
   /** The flags with which `envoy` sends requests for a service here. */
@@ -28,12 +22,8 @@ export interface GoogleOptions {
 /** Starts the stand-ins for Google: a token endpoint that knows one account, and Cloud Run. */
 export async function startGoogle(options: GoogleOptions): Promise<Google> {
   await using parts = new AsyncDisposableStack();
-  const { path: folder } = parts.use(await makeTemporaryFolder());
-  const endpoint = parts.use(await startTokenEndpoint(options));
-  const account = createServiceAccount({ tokenUri: endpoint.url });
-  endpoint.register(account);
-  const keyFile = join(folder, "key.json");
-  await account.writeTo(keyFile);
+  const keyed = parts.use(await startKeyedEndpoint(options));
+  const { endpoint, folder } = keyed;
   const ca = await createCertificateAuthority("stand-in for Google's CA");
   const caFile = join(folder, "ca.crt");
   await writeFile(caFile, ca.certificatePem);
@@ -45,10 +35,8 @@ export async function startGoogle(options: GoogleOptions): Promise<Google> {
   }
   const all = parts.move();
   return {
-    endpoint,
+    ...keyed,
     cloudRun,
-    account,
-    keyFile,
     caFile,
     serviceFlags: (host) => [
       `--service-url=https://${host}`,
