@@ -1,0 +1,29 @@
+import { expect, it } from "vitest";
+import { openBareTunnel } from "../support/bare-tunnel.ts";
+import { createCredentials, MACHINE_ACCOUNT } from "../support/credential-files.ts";
+import { API_AUDIENCE, API_HOST, startGateway } from "../support/gateway.ts";
+import { startHttpService } from "../support/http-service.ts";
+import { startServer } from "../support/server-process.ts";
+
+it("the gateway beside a caller on Cloud Run calls as its account, without a key", async () => {
+  await using container = await startHttpService({
+    request: (_request, response) => response.end("hello"),
+  });
+  await using gateway = await startGateway({ container });
+  const { google, authServer, url } = gateway;
+  await using world = await createCredentials(google.endpoint);
+  // In its place, one that has the metadata server and no file.
+  await authServer.stop();
+  await using _server = await startServer(
+    [`--listen=${authServer.address}`, `--audience=${API_AUDIENCE}`],
+    { ...world.env, HOME: "/no/such/home", GCE_METADATA_HOST: world.metadata.host },
+  );
+  const response = await fetch(`${url}/`);
+  expect(await response.text()).toBe("hello");
+  expect(google.cloudRun.requests.at(-1)?.identity).toMatchObject({
+    email: MACHINE_ACCOUNT,
+    audience: API_AUDIENCE,
+  });
+  const without = await openBareTunnel({ google, host: API_HOST, method: "GET", tunnelCa: "" });
+  expect(without).toEqual({ status: 403 });
+});
