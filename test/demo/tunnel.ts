@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { openBareTunnel } from "../support/bare-tunnel.ts";
+import { askWithoutToken, openBareTunnel } from "../support/bare-tunnel.ts";
 import { readBanner } from "../support/tcp-service.ts";
 import { startTunnel, TUNNEL_HOST, type Tunnel } from "../support/tunnel.ts";
 import { keepRunning, print, step, type DemoFlags } from "./print.ts";
@@ -29,10 +29,9 @@ export async function demoTunnel({ push, keep }: DemoFlags): Promise<void> {
   if (keep) await keepRunning(whatToTry(tunnel));
 }
 
-async function directWithoutToken({ google, certDir }: Tunnel): Promise<string> {
-  const tunnelCa = await readFile(join(certDir, "ca.crt"), "utf8");
-  const outcome = await openBareTunnel({ google, host: TUNNEL_HOST, tunnelCa });
-  if (outcome.status !== 403) throw new Error(`a request without a token got ${outcome.status}`);
+async function directWithoutToken({ google }: Tunnel): Promise<string> {
+  const status = await askWithoutToken(google, TUNNEL_HOST);
+  if (status !== 403) throw new Error(`a request without a token got ${status}`);
   return "✓ a direct request to Cloud Run without a token is refused: 403";
 }
 

@@ -27,32 +27,40 @@ export type BareTunnelOutcome =
  */
 export async function openBareTunnel(options: BareTunnelOptions): Promise<BareTunnelOutcome> {
   const { google, host, method = "POST", authorization, tunnelCa, client } = options;
+  await using direct = await openStream(google, host, method, authorization);
+  const { stream, status } = direct;
+  if (status !== 200) return { status };
+  const tls = connectTls({ socket: stream, ca: tunnelCa, servername: "tunnel-server", ...client });
+  const { promise, resolve } = Promise.withResolvers<string>();
+  tls.once("data", () => resolve("accepted"));
+  tls.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  tls.once("close", () => resolve("closed"));
+  return { status, tls: await promise };
+}
+
+/** The status of a GET of a service without any token, past every Envoy. */
+export async function askWithoutToken(google: Google, host: string): Promise<number> {
+  await using direct = await openStream(google, host, "GET", undefined);
+  return direct.status;
+}
+
+async function openStream(
+  google: Google,
+  host: string,
+  method: "POST" | "GET",
+  authorization: string | undefined,
+) {
   const session = connect(`https://127.0.0.1:${google.cloudRun.port}`, {
     ca: await readFile(google.caFile),
     servername: host,
   });
-  try {
-    const stream = session.request({
-      ":method": method,
-      ":path": "/",
-      ":authority": host,
-      ...(authorization !== undefined && { authorization }),
-    });
-    const [headers] = (await once(stream, "response")) as [{ ":status": number }];
-    const status = headers[":status"];
-    if (status !== 200) return { status };
-    const tls = connectTls({
-      socket: stream,
-      ca: tunnelCa,
-      servername: "tunnel-server",
-      ...client,
-    });
-    const { promise, resolve } = Promise.withResolvers<string>();
-    tls.once("data", () => resolve("accepted"));
-    tls.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    tls.once("close", () => resolve("closed"));
-    return { status, tls: await promise };
-  } finally {
-    session.destroy();
-  }
+  const stream = session.request({
+    ":method": method,
+    ":path": "/",
+    ":authority": host,
+    ...(authorization !== undefined && { authorization }),
+  });
+  const [headers] = (await once(stream, "response")) as [{ ":status": number }];
+  const close = async () => session.destroy();
+  return { stream, status: headers[":status"], [Symbol.asyncDispose]: close };
 }
