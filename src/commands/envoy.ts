@@ -22,7 +22,8 @@ import {
   type Values,
 } from "../settings.ts";
 
-const TEMPLATES = join(import.meta.dirname, "../../envoy");
+/** The templates' texts by name, in the bundled program only. */
+declare const ENVOY_TEMPLATES: Readonly<Record<string, string>> | undefined;
 
 /** Where Linux distributions, BSDs and macOS keep the certificates they trust. */
 const SYSTEM_BUNDLES = [
@@ -150,9 +151,13 @@ export async function envoyCommand(
   io: { readonly stdout: (text: string) => void },
 ): Promise<number> {
   const { name, options } = parseEnvoyFlags(argv);
-  const template = await readFile(join(TEMPLATES, `${name}.yaml`), "utf8");
-  io.stdout(renderEnvoyConfig(template, envoyVariables(options)));
+  io.stdout(renderEnvoyConfig(await readTemplate(name), envoyVariables(options)));
   return 0;
+}
+
+async function readTemplate(name: string): Promise<string> {
+  const bundled = typeof ENVOY_TEMPLATES === "undefined" ? undefined : ENVOY_TEMPLATES[name];
+  return bundled ?? readFile(join(import.meta.dirname, `../../envoy/${name}.yaml`), "utf8");
 }
 
 type Options = { readonly [K in Key]: Values<typeof envoySettings>[K] | undefined };

@@ -1,0 +1,3 @@
+module idtoken-authz/custom-resources
+
+go 1.26
