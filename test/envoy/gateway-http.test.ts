@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { runCommand } from "../support/command.ts";
+import { startEnvoy } from "../support/envoy-process.ts";
 import { createGate } from "../support/gate.ts";
 import { API_AUDIENCE, API_HOST, startGateway, type Gateway } from "../support/gateway.ts";
 import { startHttpService } from "../support/http-service.ts";
@@ -142,5 +143,22 @@ describe("gateway", () => {
     socket.close(4001, "done");
     expect(await once(socket, "close")).toEqual([4001, Buffer.from("done")]);
     expect(gateway.google.cloudRun.requests.at(-1)).toMatchObject({ status: 101 });
+  });
+
+  it("sends nothing to a server whose certificate is for another host", async () => {
+    const { google, authServer } = gateway;
+    const before = google.cloudRun.requests.length;
+    await using envoy = await startEnvoy("gateway", [
+      ...google.serviceFlags("api.example.com"),
+      `--audience=${API_AUDIENCE}`,
+      `--authz=${authServer.address}`,
+      "--listen=127.0.0.1:0",
+    ]);
+    const url = `http://127.0.0.1:${envoy.port("http")}`;
+    expect((await fetch(url)).status).toBe(503);
+    const [error] = (await once(new WebSocket(url.replace("http", "ws")), "error")) as [Error];
+    expect(error.message).toContain("503");
+    expect(await envoy.line("flags=UF")).toContain("CERTIFICATE_VERIFY_FAILED");
+    expect(google.cloudRun.requests).toHaveLength(before);
   });
 });
