@@ -1,7 +1,7 @@
 import { isLoopback, parseAddress, type Address } from "./address.ts";
 import { parseAudience, parseAudiencePattern } from "./audience.ts";
 import { LOG_LEVELS, type LogLevel } from "./logger.ts";
-import { many, one, parseSettings, required, toggle, type Values } from "./settings.ts";
+import { many, one, optional, parseSettings, required, toggle, type Values } from "./settings.ts";
 
 /** Request headers that Cloud Run and IAP take an ID token from. */
 const TOKEN_HEADERS = [
@@ -18,7 +18,16 @@ export const serveSettings = {
       env: "LISTEN",
       placeholder: "HOST:PORT",
       default: "127.0.0.1:8080",
-      help: "Where checks, health and metrics are served. Whoever reaches it gets tokens: keep it on loopback.",
+      help: "Where checks, health and metrics are served; or unix:/path.sock, for its owner and group. Whoever reaches it gets tokens: keep it on loopback.",
+    },
+    parseAddress,
+  ),
+  adminListen: optional(
+    {
+      flag: "admin-listen",
+      env: "ADMIN_LISTEN",
+      placeholder: "HOST:PORT",
+      help: "A second address, for health and metrics and no tokens: scrapers and probes may reach it.",
     },
     parseAddress,
   ),
@@ -95,6 +104,15 @@ export const serveSettings = {
       help: "Audiences kept beside the configured ones; the least recently used are dropped.",
     },
     parseCount,
+  ),
+  checkSecretFile: optional(
+    {
+      flag: "check-secret-file",
+      env: "CHECK_SECRET_FILE",
+      placeholder: "FILE",
+      help: "File of a secret that every check must carry in x-authz-secret. The shipped Envoy configs send what CHECK_SECRET holds in Envoy's environment.",
+    },
+    parsePath,
   ),
   logLevel: one(
     {

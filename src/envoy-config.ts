@@ -10,6 +10,8 @@ export interface EnvoyOptions {
   readonly authz?: Address | undefined;
   /** The Cloud Run service, by its own name. */
   readonly service?: TcpAddress | undefined;
+  /** What the service's tokens are for; `service-url`: its URL. */
+  readonly audience?: string | undefined;
   /** Where the service is reached instead. */
   readonly connectTo?: TcpAddress | undefined;
   /** PEM bundle that vouches for the service's certificate. */
@@ -50,13 +52,15 @@ export function renderEnvoyConfig(
 
 /** The variables for the options that are given, as text that is safe inside the templates. */
 export function envoyVariables(options: EnvoyOptions): Readonly<Record<string, string>> {
-  const { listen, admin, authz, service, serviceCa, certDir, port, target } = options;
+  const { listen, admin, authz, service, audience, serviceCa, certDir, port, target } = options;
   const reached = options.connectTo ?? service;
   return {
     ...(listen && { LISTEN_HOST: listen.host, LISTEN_PORT: String(listen.port) }),
     ...(admin && { ADMIN: admin === "none" ? "{}" : `{address: ${addressYaml(admin)}}` }),
     ...(authz && { AUTHZ_CLUSTER_TYPE: clusterType(authz), AUTHZ_ADDRESS: addressYaml(authz) }),
     ...(service && { SERVICE_HOST: service.host }),
+    ...(service &&
+      audience && { AUDIENCE: audience === "service-url" ? urlOf(service) : audience }),
     ...(reached && { SERVICE_ADDRESS: reached.host, SERVICE_PORT: String(reached.port) }),
     ...(serviceCa !== undefined && { SERVICE_CA: serviceCa }),
     ...(certDir !== undefined && { CERT_DIR: certDir }),
@@ -67,6 +71,10 @@ export function envoyVariables(options: EnvoyOptions): Readonly<Record<string, s
       TARGET_PORT: String(target.port),
     }),
   };
+}
+
+function urlOf({ host, port }: TcpAddress): string {
+  return port === 443 ? `https://${host}` : `https://${host}:${port}`;
 }
 
 /** A name's addresses have to be asked for again and again; an IP address or a socket does not. */

@@ -1,5 +1,5 @@
 /** Every code that an answer, a log line or a metric of this program can carry. */
-export type RefusalCode = "audience_missing" | "audience_not_allowed";
+export type RefusalCode = "audience_missing" | "audience_not_allowed" | "check_secret_wrong";
 export type MintCode =
   | "mint_rejected"
   | "mint_unavailable"

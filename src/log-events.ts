@@ -1,3 +1,4 @@
+import type { CheckSecretEvents } from "./check-secret.ts";
 import type { SwapEvents } from "./credential-source.ts";
 import type { Logger } from "./logger.ts";
 import type { MintEvents } from "./mint-queue.ts";
@@ -31,6 +32,15 @@ export function logEvents(log: Logger): ServerEvents {
         { outcome, err: error },
         "the credential file's new content is not used; the old credential stays",
       ),
+  };
+}
+
+/** What happens to the check secret, which only the log tells of. */
+export function logSecretEvents(log: Logger): CheckSecretEvents {
+  return {
+    secretChanged: () => log.info("changed the check secret"),
+    secretUnusable: (err) =>
+      log.error({ err }, "the check secret's new content is not used; the old secret stays"),
   };
 }
 

@@ -18,6 +18,7 @@ const CHECK_OUTCOMES: readonly CheckOutcome[] = [
   "ok",
   "audience_missing",
   "audience_not_allowed",
+  "check_secret_wrong",
   ...MINT_CODES,
 ];
 const SWAP_OUTCOMES: readonly SwapOutcome[] = ["ok", "invalid_file", ...MINT_CODES];

@@ -1,15 +1,15 @@
-import type { FastifyInstance } from "fastify";
 import { formatAddress, type Address } from "./address.ts";
 import { createAudienceRule } from "./audience.ts";
+import { openCheckSecret } from "./check-secret.ts";
 import type { Clock } from "./clock.ts";
 import { isExposed, type Config } from "./config.ts";
 import { readCredential } from "./credential-file.ts";
 import { createCredentialSource } from "./credential-source.ts";
-import { StartError } from "./errors.ts";
 import { watchFile } from "./file-watch.ts";
 import { buildApp } from "./http/app.ts";
 import { prepareDrain } from "./http/drain.ts";
-import { logEvents, tellBoth } from "./log-events.ts";
+import { listen } from "./listen.ts";
+import { logEvents, logSecretEvents, tellBoth } from "./log-events.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import { createMintQueue } from "./mint-queue.ts";
@@ -18,7 +18,7 @@ import { createTokenSource } from "./token-source.ts";
 export interface RunningServer {
   /** Where it listens, the chosen port included. */
   readonly address: Address;
-  /** Looks at the credential file at once. */
+  /** Looks at the credential file and the check secret at once. */
   readonly reload: () => void;
   /** Not ready at once; finishes open requests, within the drain timeout, and stops. */
   readonly close: () => Promise<void>;
@@ -58,9 +58,19 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
     clock,
     events,
   });
+  const { checkSecretFile } = config;
+  const secret = checkSecretFile
+    ? await openCheckSecret(checkSecretFile, clock, logSecretEvents(log))
+    : undefined;
   let draining = false;
+  const common = {
+    health: { readiness: tokens.readiness, isDraining: () => draining, metrics },
+    onFault: (err: unknown) => log.error({ err }, "a request met a fault of this program"),
+  };
   const app = await buildApp({
+    ...common,
     check: {
+      secret,
       chooseAudience: createAudienceRule({
         configured: config.audiences,
         allowed: config.allowAudiences,
@@ -70,12 +80,17 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
       tokenHeader: config.tokenHeader,
       checked: metrics.checked,
     },
-    health: { readiness: tokens.readiness, isDraining: () => draining, metrics },
-    onFault: (err) => log.error({ err }, "a request met a fault of this program"),
   });
   const drain = prepareDrain(app.server, clock);
+  const admin = await buildApp(common);
+  const adminAddress = config.adminListen && (await listen(admin, config.adminListen));
   const address = await listen(app, config.listen);
-  announce(config, address, initial.principal, log);
+  const facts = {
+    listen: formatAddress(address),
+    adminListen: adminAddress && formatAddress(adminAddress),
+    principal: initial.principal,
+  };
+  announce(config, facts, log);
   tokens.start();
   const unwatch = watchFile(config.credentials, clock, () => void credentials.reload());
 
@@ -83,48 +98,39 @@ export async function run(config: Config, clock: Clock, log: Logger): Promise<Ru
     draining = true;
     log.info({ drainTimeoutMs: config.drainTimeoutMs }, "draining");
     unwatch();
+    secret?.close();
     credentials.close();
     await drain(config.drainTimeoutMs);
     tokens.close();
     queue.close();
     await app.close();
+    // To the last, so that probes learn of the drain.
+    admin.server.closeAllConnections();
+    await admin.close();
     log.info("stopped");
   }
 
-  return { address, reload: () => void credentials.reload(true), close };
+  function reload(): void {
+    void credentials.reload(true);
+    void secret?.reload();
+  }
+
+  return { address, reload, close };
 }
 
 /** Proves a new credential where no audience is configured; the token is thrown away. */
 const PROOF_AUDIENCE = "https://idtoken-authz.invalid";
 
-async function listen(app: FastifyInstance, address: Address): Promise<Address> {
-  try {
-    await app.listen(
-      address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port },
-    );
-  } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
-    const reason = LISTEN_FAULTS[code] ?? code;
-    throw new StartError(`${formatAddress(address)}: cannot listen: ${reason}`, { cause });
-  }
-  const bound = app.server.address();
-  return address.kind === "tcp" && typeof bound === "object" && bound !== null
-    ? { ...address, port: bound.port }
-    : address;
+interface Facts {
+  readonly listen: string;
+  readonly adminListen: string | undefined;
+  readonly principal: string;
 }
 
-const LISTEN_FAULTS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "the address is taken by another process",
-  EADDRNOTAVAIL: "this machine has no such address",
-  EACCES: "permission is denied",
-  ENOTFOUND: "the host name does not resolve",
-};
-
-function announce(config: Config, address: Address, principal: string, log: Logger): void {
-  const listening = formatAddress(address);
-  log.info({ listen: listening, principal, audiences: config.audiences }, "listening");
-  if (isExposed(address)) {
-    log.warn({ listen: listening }, "not a loopback address: whoever reaches it gets tokens");
+function announce(config: Config, facts: Facts, log: Logger): void {
+  log.info({ ...facts, audiences: config.audiences }, "listening");
+  if (isExposed(config.listen)) {
+    log.warn({ listen: facts.listen }, "not a loopback address: whoever reaches it gets tokens");
   }
   if (config.audiences.length + config.allowAudiences.length === 0) {
     log.warn("no audience is configured or allowed: every check is refused");

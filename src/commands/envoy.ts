@@ -11,6 +11,7 @@ import {
   type Address,
   type TcpAddress,
 } from "../address.ts";
+import { parseAudience } from "../audience.ts";
 import { envoyVariables, renderEnvoyConfig } from "../envoy-config.ts";
 import { UsageError } from "../errors.ts";
 import {
@@ -43,12 +44,21 @@ export const envoySettings = {
     },
     parseServiceUrl,
   ),
+  audience: one(
+    {
+      flag: "audience",
+      placeholder: "AUDIENCE",
+      default: "service-url",
+      help: "What the service's tokens are for, which the auth server must allow. A service that is reached by a domain of its own wants its run.app URL here.",
+    },
+    parseServiceAudience,
+  ),
   listen: one(
     {
       flag: "listen",
       placeholder: "HOST:PORT",
       default: "127.0.0.1:7777",
-      help: "Where connections come in. Whoever reaches it reaches the service: keep it on loopback.",
+      help: "Where connections come in; by default 127.0.0.1:9090 for a gateway. Whoever reaches it reaches the service: keep it on loopback.",
     },
     parseListen,
   ),
@@ -117,8 +127,17 @@ export const envoySettings = {
 
 type Key = keyof typeof envoySettings;
 
-/** Each config by NAME: the flags that it takes, and those of them that must be given. */
-const CONFIGS: Readonly<Record<string, { uses: readonly Key[]; needs: readonly Key[] }>> = {
+/** Each config by NAME: the flags that it takes, those that must be given, and its own defaults. */
+const CONFIGS: Readonly<
+  Record<
+    string,
+    {
+      readonly uses: readonly Key[];
+      readonly needs: readonly Key[];
+      readonly defaults?: { readonly [K in Key]?: string };
+    }
+  >
+> = {
   "tunnel-client": {
     uses: ["service", "listen", "authz", "admin", "certDir", "connectTo", "serviceCa"],
     needs: ["service"],
@@ -128,6 +147,11 @@ const CONFIGS: Readonly<Record<string, { uses: readonly Key[]; needs: readonly K
     needs: ["service"],
   },
   "tunnel-server": { uses: ["port", "target", "admin", "certDir"], needs: [] },
+  gateway: {
+    uses: ["service", "audience", "listen", "authz", "admin", "connectTo", "serviceCa"],
+    needs: ["service"],
+    defaults: { listen: "127.0.0.1:9090" },
+  },
 };
 
 /** The names of the configs, as `envoy NAME` takes them. */
@@ -192,12 +216,13 @@ function findName(argv: readonly string[]): string | undefined {
 
 /** The settings as one config takes them: some must be given, some must not. */
 function settingsOf(name: string): { readonly [K in Key]: Setting<Options[K]> } {
-  const { uses = [], needs = [] } = CONFIGS[name] ?? {};
+  const { uses = [], needs = [], defaults = {} } = CONFIGS[name] ?? {};
   const entries = Object.entries(envoySettings).map(([key, setting]) => {
+    const byDefault = defaults[key as Key];
     const read = (texts: readonly string[]) => {
       if (uses.includes(key as Key)) {
         if (texts.length === 0 && needs.includes(key as Key)) throw new Error("must be given");
-        return setting.read(texts);
+        return setting.read(texts.length === 0 && byDefault !== undefined ? [byDefault] : texts);
       }
       if (texts.length > 0) throw new Error(`${name} has no use for it`);
       return undefined;
@@ -213,6 +238,12 @@ function parseServiceUrl(text: string): TcpAddress {
     throw new Error("must be https://HOST or https://HOST:PORT and nothing more");
   }
   return { kind: "tcp", host: host.toLowerCase(), port: parsePort(port) };
+}
+
+function parseServiceAudience(text: string): string {
+  const audience = parseAudience(text);
+  refuseUnquotable(audience);
+  return audience;
 }
 
 /** Envoy resolves no name that it listens on. */
@@ -241,10 +272,10 @@ function parsePath(text: string): string {
   return path;
 }
 
-/** The templates put paths between double quotes, in YAML that envsubst can fill as well. */
-function refuseUnquotable(path: string): void {
-  if (/["'\\$\p{Cc}\u2028\u2029]/u.test(path)) {
-    throw new Error("must be a path without quotes, backslashes, $ and control characters");
+/** The templates put such texts between double quotes, in YAML that envsubst can fill as well. */
+function refuseUnquotable(text: string): void {
+  if (/["'\\$\p{Cc}\u2028\u2029]/u.test(text)) {
+    throw new Error("must be without quotes, backslashes, $ and control characters");
   }
 }
 

@@ -2,11 +2,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { METHODS } from "node:http";
 import { performance } from "node:perf_hooks";
 import type { AudienceChoice, CheckRequest } from "../audience.ts";
+import { CHECK_SECRET_HEADER, type CheckSecret } from "../check-secret.ts";
 import { MintError } from "../errors.ts";
 import type { CheckOutcome } from "../metrics.ts";
 import type { IdToken } from "../token.ts";
 
 export interface CheckOptions {
+  /** Left out, whoever reaches the server is answered. */
+  readonly secret?: Pick<CheckSecret, "matches"> | undefined;
   readonly chooseAudience: (request: CheckRequest) => AudienceChoice;
   readonly token: (audience: string) => IdToken | Promise<IdToken>;
   /** The header that carries the token. */
@@ -18,11 +21,12 @@ export interface CheckOptions {
 export const CHECK_PATH = "/check";
 
 /**
- * Answers check requests of any method: 200 with the token header, 403 for an audience that is
- * not to be had, 503 while there is no token, which Envoy counts as an error and not as a denial.
+ * Answers check requests of any method: 200 with the token header, 403 without the check secret
+ * or for an audience that is not to be had, 503 while there is no token, which Envoy counts as an
+ * error and not as a denial.
  */
 export async function checkPlugin(app: FastifyInstance, options: CheckOptions): Promise<void> {
-  const { chooseAudience, token, tokenHeader, checked } = options;
+  const { secret, chooseAudience, token, tokenHeader, checked } = options;
 
   function refuse(reply: FastifyReply, status: 403 | 503, code: CheckOutcome, startedMs: number) {
     checked(code, performance.now() - startedMs);
@@ -42,6 +46,9 @@ export async function checkPlugin(app: FastifyInstance, options: CheckOptions): 
     handler: (request: FastifyRequest, reply: FastifyReply) => {
       const startedMs = performance.now();
       const { headers } = request.raw;
+      if (secret?.matches(headers[CHECK_SECRET_HEADER]?.toString()) === false) {
+        return refuse(reply, 403, "check_secret_wrong", startedMs);
+      }
       const named = headers["x-id-token-audience"];
       const choice = chooseAudience({ named: named?.toString(), host: headers.host });
       if ("refused" in choice) return refuse(reply, 403, choice.refused, startedMs);

@@ -74,6 +74,22 @@ describe("a check", () => {
     expect(outcomes).toEqual(["audience_not_allowed"]);
   });
 
+  it("is refused with 403 and a code without the check secret", async () => {
+    const secret = { matches: (given: string | undefined) => given === "open sesame" };
+    const { app, outcomes } = await setUp({ secret });
+    for (const given of [undefined, "", "open", "open sesame, open sesame"]) {
+      const headers = given === undefined ? {} : { "x-authz-secret": given };
+      const response = await app.inject({ url: "/check", headers });
+      expect(response.statusCode).toBe(403);
+      expect(response.json()).toEqual({ error: "check_secret_wrong" });
+      expect(response.headers).not.toHaveProperty("authorization");
+    }
+    const headers = { "x-authz-secret": "open sesame" };
+    expect((await app.inject({ url: "/check", headers })).statusCode).toBe(200);
+    expect((await app.inject("/readyz")).statusCode).toBe(200);
+    expect(outcomes).toEqual([...Array<string>(4).fill("check_secret_wrong"), "ok"]);
+  });
+
   it("is an error, 503 and a code, while there is no token", async () => {
     const { app, outcomes } = await setUp({ token: () => Promise.reject(unavailable) });
     const response = await app.inject("/check");

@@ -20,6 +20,7 @@ import {
   containerByH2c,
   HTTP2_OPTIONS,
 } from "./relay-http2.ts";
+import { callerByUpgrade, containerByUpgrade } from "./relay-upgrade.ts";
 import { refuse, relay, type Caller, type OpenContainer } from "./relay.ts";
 
 export interface CloudRunService extends AccessRule {
@@ -75,6 +76,7 @@ export async function startCloudRun(options: CloudRunOptions): Promise<CloudRun>
     );
   };
   const http1 = createHttp1Server((incoming, outgoing) => serve(callerByHttp1(incoming, outgoing)));
+  http1.on("upgrade", (incoming, socket, early) => serve(callerByUpgrade(incoming, socket, early)));
   http1.requestTimeout = 0;
   const open = new Set<Socket>();
   const tls = createTlsServer(await tlsOptions(options), (socket) => {
@@ -160,7 +162,10 @@ async function serveCaller(
   const { method, path, authority, headers } = caller.head;
   const host = authority.replace(/:\d+$/, "").toLowerCase();
   const service = services.find((each) => each.host === host);
-  const open = service && openers.get(service);
+  const isUpgrade = service?.containerProtocol === "http1" && "upgrade" in headers;
+  const open = isUpgrade
+    ? containerByUpgrade(service.containerPort)
+    : service && openers.get(service);
   const request = { service: service?.host, method, path, identity: undefined, refused: undefined };
   if (service === undefined || open === undefined) {
     note({ ...request, status: 404 });

@@ -19,6 +19,7 @@ describe("parseConfig", () => {
   it("has the defaults that deployments rely on", () => {
     expect(parseConfig(given, {})).toEqual({
       listen: { kind: "tcp", host: "127.0.0.1", port: 8080 },
+      adminListen: undefined,
       credentials: "key.json",
       audiences: [],
       allowAudiences: [],
@@ -27,6 +28,7 @@ describe("parseConfig", () => {
       refreshAt: 0.75,
       mintTimeoutMs: 5000,
       maxAudiences: 1000,
+      checkSecretFile: undefined,
       logLevel: "info",
       drainTimeoutMs: 10_000,
     });
@@ -35,6 +37,7 @@ describe("parseConfig", () => {
   it("reads every setting from its environment variable", () => {
     const config = parseConfig([], {
       LISTEN: "[::1]:9000",
+      ADMIN_LISTEN: "0.0.0.0:9001",
       GOOGLE_APPLICATION_CREDENTIALS: "/keys/a.json",
       AUDIENCE: "https://a.run.app, https://b.run.app",
       ALLOW_AUDIENCE: "https://*.run.app",
@@ -43,11 +46,13 @@ describe("parseConfig", () => {
       REFRESH_AT: "0.5",
       MINT_TIMEOUT: "1500ms",
       MAX_AUDIENCES: "7",
+      CHECK_SECRET_FILE: "/run/secrets/check",
       LOG_LEVEL: "DEBUG",
       DRAIN_TIMEOUT: "1m",
     });
     expect(config).toEqual({
       listen: { kind: "tcp", host: "::1", port: 9000 },
+      adminListen: { kind: "tcp", host: "0.0.0.0", port: 9001 },
       credentials: "/keys/a.json",
       audiences: ["https://a.run.app", "https://b.run.app"],
       allowAudiences: ["https://*.run.app"],
@@ -56,6 +61,7 @@ describe("parseConfig", () => {
       refreshAt: 0.5,
       mintTimeoutMs: 1500,
       maxAudiences: 7,
+      checkSecretFile: "/run/secrets/check",
       logLevel: "debug",
       drainTimeoutMs: 60_000,
     });

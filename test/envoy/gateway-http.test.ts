@@ -1,0 +1,164 @@
+import { once } from "node:events";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
+import { runCommand } from "../support/command.ts";
+import { startEnvoy } from "../support/envoy-process.ts";
+import { createGate } from "../support/gate.ts";
+import { API_AUDIENCE, API_HOST, startGateway, type Gateway } from "../support/gateway.ts";
+import { startHttpService } from "../support/http-service.ts";
+
+const parts = new AsyncDisposableStack();
+let gateway: Gateway;
+/** What the container received last. */
+let seen: IncomingHttpHeaders = {};
+const nextEvent = createGate();
+
+const redirects: Readonly<Record<string, string>> = {
+  "/to-itself": `https://${API_HOST}/next?a=b#c`,
+  "/to-its-port": `https://${API_HOST.toUpperCase()}:443/next`,
+  "/to-its-root": `http://${API_HOST}`,
+  "/to-a-path": "/next",
+  "/to-another": `https://other.example.com/?u=https://${API_HOST}/next`,
+  "/to-a-longer-name": `https://${API_HOST}.example.com/`,
+};
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  seen = request.headers;
+  const { url = "" } = request;
+  const location = redirects[url];
+  if (location !== undefined) {
+    response.writeHead(302, { location }).end();
+  } else if (url === "/events") {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write("data: one\n\n");
+    await nextEvent.pass();
+    response.end("data: two\n\n");
+  } else if (url === "/trailers") {
+    response.writeHead(200, { trailer: "checksum" });
+    response.addTrailers({ checksum: "abc" });
+    response.end("body");
+  } else {
+    response.writeHead(200, { server: "container", "set-cookie": ["a=1", "b=2"] });
+    response.end(`${request.method} ${url}`);
+  }
+}
+
+beforeAll(async () => {
+  const sockets = new WebSocketServer({ noServer: true });
+  parts.defer(() => sockets.close());
+  const container = parts.use(
+    await startHttpService({
+      request: (request, response) => void answer(request, response),
+      upgrade: (request, socket) => {
+        seen = request.headers;
+        sockets.handleUpgrade(request, socket, Buffer.alloc(0), (client) => {
+          client.on("message", (data, isBinary) => client.send(data, { binary: isBinary }));
+          client.send("welcome");
+        });
+      },
+    }),
+  );
+  gateway = parts.use(await startGateway({ container }));
+});
+afterAll(() => parts.disposeAsync());
+
+describe("gateway", () => {
+  it.each([
+    ["HTTP/1.1", ["--http1.1"], "1.1"],
+    ["HTTP/2 without TLS", ["--http2-prior-knowledge"], "2"],
+    ["HTTP/1.1 that offers an upgrade to HTTP/2", ["--http2"], "1.1"],
+    [
+      "HTTP/1.1 that offers an upgrade to TLS",
+      ["-H", "Connection: Upgrade", "-H", "Upgrade: TLS/1.2"],
+      "1.1",
+    ],
+    ["HTTP/1.0", ["--http1.0"], "1"],
+  ])("carries curl's %s to the private service", async (_what, flags, version) => {
+    const format = "\n%{http_code} %{http_version}";
+    const url = `${gateway.url}/a%2Fb/../c//d?e=%zz`;
+    const curl = ["-sS", "--path-as-is", "-X", "PURGE", "-w", format, ...flags, url];
+    expect(await runCommand("curl", curl)).toBe(`PURGE /a%2Fb/../c//d?e=%zz\n200 ${version}`);
+    const last = gateway.google.cloudRun.requests.at(-1);
+    expect(last?.identity?.audience).toBe(API_AUDIENCE);
+    expect(seen.host).toBe(API_HOST);
+  });
+
+  it("lets headers through in both directions, but for its own", async () => {
+    const headers = {
+      "x-api-key": "k",
+      cookie: "c=1",
+      "x-id-token-audience": "https://evil.run.app",
+      "x-authz-secret": "forged",
+    };
+    const response = await fetch(`${gateway.url}/`, { headers });
+    expect(response.headers.get("server")).toBe("container");
+    expect(response.headers.getSetCookie()).toEqual(["a=1", "b=2"]);
+    expect([...response.headers.keys()].filter((name) => name.startsWith("x-"))).toEqual([]);
+    expect(seen).toMatchObject({ "x-api-key": "k", cookie: "c=1" });
+    for (const name of ["x-id-token-audience", "x-authz-secret", "x-request-id"]) {
+      expect(seen).not.toHaveProperty(name);
+    }
+    expect(Object.keys(seen).filter((name) => name.startsWith("x-envoy"))).toEqual([]);
+  });
+
+  it("keeps redirects to the service's own host on the local address", async () => {
+    const locationOf = async (path: string) =>
+      (await fetch(gateway.url + path, { redirect: "manual" })).headers.get("location");
+    expect(await locationOf("/to-itself")).toBe(`${gateway.url}/next?a=b#c`);
+    expect(await locationOf("/to-its-port")).toBe(`${gateway.url}/next`);
+    expect(await locationOf("/to-its-root")).toBe(gateway.url);
+    for (const path of ["/to-a-path", "/to-another", "/to-a-longer-name"]) {
+      expect(await locationOf(path)).toBe(redirects[path]);
+    }
+    const followed = await fetch(`${gateway.url}/to-itself`);
+    expect(await followed.text()).toBe("GET /next?a=b");
+  });
+
+  it("hands on each server-sent event as it comes", async () => {
+    nextEvent.hold();
+    const response = await fetch(`${gateway.url}/events`);
+    const received: string[] = [];
+    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      received.push(chunk);
+      nextEvent.release();
+    }
+    expect(received).toEqual(["data: one\n\n", "data: two\n\n"]);
+  });
+
+  it("hands on trailers by HTTP/1.1, too", async () => {
+    const raw = await runCommand("curl", ["-sS", "--raw", `${gateway.url}/trailers`]);
+    expect(raw).toMatch(/checksum: abc\r\n\r\n$/);
+  });
+
+  it("carries WebSockets", async () => {
+    const socket = new WebSocket(`${gateway.url.replace("http", "ws")}/socket`, ["chat"]);
+    const [welcome] = await once(socket, "message");
+    expect(String(welcome)).toBe("welcome");
+    expect(seen.authorization).toMatch(/^Bearer .*SIGNATURE_REMOVED_BY_GOOGLE$/);
+    const payload = Buffer.alloc(200_000, "x");
+    socket.send(payload);
+    const [echo] = await once(socket, "message");
+    expect((echo as Buffer).equals(payload)).toBe(true);
+    socket.close(4001, "done");
+    expect(await once(socket, "close")).toEqual([4001, Buffer.from("done")]);
+    expect(gateway.google.cloudRun.requests.at(-1)).toMatchObject({ status: 101 });
+  });
+
+  it("sends nothing to a server whose certificate is for another host", async () => {
+    const { google, authServer } = gateway;
+    const before = google.cloudRun.requests.length;
+    await using envoy = await startEnvoy("gateway", [
+      ...google.serviceFlags("api.example.com"),
+      `--audience=${API_AUDIENCE}`,
+      `--authz=${authServer.address}`,
+      "--listen=127.0.0.1:0",
+    ]);
+    const url = `http://127.0.0.1:${envoy.port("http")}`;
+    expect((await fetch(url)).status).toBe(503);
+    const [error] = (await once(new WebSocket(url.replace("http", "ws")), "error")) as [Error];
+    expect(error.message).toContain("503");
+    expect(await envoy.line("flags=UF")).toContain("CERTIFICATE_VERIFY_FAILED");
+    expect(google.cloudRun.requests).toHaveLength(before);
+  });
+});

@@ -1,0 +1,188 @@
+import { once } from "node:events";
+import {
+  connect as connectHttp2,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from "node:http2";
+import { connect } from "node:net";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { renderConfig, startEnvoyOn } from "../support/envoy-process.ts";
+import { API_AUDIENCE, API_HOST } from "../support/gateway.ts";
+import { startGoogle, type Google } from "../support/google.ts";
+import { startHttpService } from "../support/http-service.ts";
+import { startServer } from "../support/server-process.ts";
+
+const TEAM = "https://svc.team.run.app";
+
+/** What the requests try, after a request line and a Host of their own where none is given. */
+const NAMED: readonly (readonly [string, string])[] = [
+  ["another audience", "x-id-token-audience: https://evil.run.app"],
+  ["in capitals", "X-ID-TOKEN-AUDIENCE: https://evil.run.app"],
+  ["in a header with underscores", "x_id_token_audience: https://evil.run.app"],
+  [
+    "twice, a bad one last",
+    `x-id-token-audience: ${TEAM}\nx-id-token-audience: https://evil.run.app`,
+  ],
+  [
+    "twice, a bad one first",
+    `x-id-token-audience: https://evil.run.app\nx-id-token-audience: ${TEAM}`,
+  ],
+  ["twice the same", `x-id-token-audience: ${TEAM}\nX-Id-Token-Audience: ${TEAM}`],
+  ["an empty one", "x-id-token-audience:"],
+  ["blanks", "x-id-token-audience:    "],
+  ["a list", `x-id-token-audience: ${TEAM}, https://evil.run.app`],
+  ["8 KiB", `x-id-token-audience: https://${"a".repeat(8192)}.team.run.app`],
+  ["a tab inside", "x-id-token-audience: https://svc\t.team.run.app"],
+  ["a control character", "x-id-token-audience: https://svc\u0001.team.run.app"],
+  ["a NUL", "x-id-token-audience: https://svc\u0000.team.run.app"],
+  ["a folded line", `x-id-token-audience: ${TEAM}\n https://evil.run.app`],
+  [
+    "a line break of its own",
+    `x-id-token-audience: ${TEAM}\rx-id-token-audience: https://evil.run.app`,
+  ],
+  ["beyond ASCII", "x-id-token-audience: https://svć.team.run.app"],
+  ["a path into the pattern", "x-id-token-audience: https://evil.com/.team.run.app"],
+  ["user information", "x-id-token-audience: https://svc.team.run.app@evil.com"],
+  ["the pattern itself", "x-id-token-audience: https://*.team.run.app"],
+  ["another scheme", "x-id-token-audience: http://svc.team.run.app"],
+  ["capitals", "x-id-token-audience: HTTPS://SVC.TEAM.RUN.APP"],
+  ["a trailing dot", "x-id-token-audience: https://svc.team.run.app."],
+];
+
+const HOSTS: readonly (readonly [string, string])[] = [
+  ["another", "GET / HTTP/1.1\nHost: evil.com"],
+  ["absurd", "GET / HTTP/1.1\nHost: a:b:c"],
+  ["IPv6", "GET / HTTP/1.1\nHost: [::1]:9090"],
+  ["an address", "GET / HTTP/1.1\nHost: 127.0.0.1"],
+  ["missing", "GET / HTTP/1.1"],
+  ["missing, by HTTP/1.0", "GET / HTTP/1.0"],
+  ["empty", "GET / HTTP/1.1\nHost:"],
+  ["two", "GET / HTTP/1.1\nHost: svc.team.run.app\nHost: evil.com"],
+  ["with a trailing dot", "GET / HTTP/1.1\nHost: svc.team.run.app."],
+  ["with user information", "GET / HTTP/1.1\nHost: svc.team.run.app@evil.com"],
+  ["with a path", "GET / HTTP/1.1\nHost: evil.com/.team.run.app"],
+  ["with a fragment", "GET / HTTP/1.1\nHost: evil.com#.team.run.app"],
+  ["with a blank", "GET / HTTP/1.1\nHost: evil.com .team.run.app"],
+  ["overruled by the URL", "GET http://evil.com/ HTTP/1.1\nHost: svc.team.run.app"],
+  ["beside X-Forwarded-Host", "GET / HTTP/1.1\nHost: evil.com\nX-Forwarded-Host: svc.team.run.app"],
+];
+
+const parts = new AsyncDisposableStack();
+let google: Google;
+/** The shipped gateway, and one whose operator lets clients name audiences. */
+const ports = { shipped: 0, lenient: 0 };
+/** How often the private service was reached. */
+let served = 0;
+
+/** The config of an operator who lets clients name their audience, in place of the route. */
+function letClientsName(config: string): string {
+  return config
+    .replace(/^ +authorization_request:\n(?:.*\n)*?(?= +authorization_response:)/m, "")
+    .replace(
+      /^( +)http_service:$/m,
+      "$1allowed_headers: { patterns: [{ exact: x-id-token-audience }] }\n$1http_service:",
+    );
+}
+
+beforeAll(async () => {
+  const container = parts.use(
+    await startHttpService({
+      request: (_request, response) => {
+        served += 1;
+        response.end("served");
+      },
+    }),
+  );
+  google = parts.use(
+    await startGoogle({ services: [{ host: API_HOST, audiences: [API_AUDIENCE], ...container }] }),
+  );
+  const authServer = parts.use(
+    await startServer([
+      `--credentials=${google.keyFile}`,
+      `--allow-audience=${API_AUDIENCE},https://*.team.run.app`,
+      "--audience-from-host",
+    ]),
+  );
+  const flags = ["--listen=127.0.0.1:0", `--authz=${authServer.address}`];
+  const config = await renderConfig("gateway", [...google.serviceFlags(API_HOST), ...flags]);
+  ports.shipped = parts.use(await startEnvoyOn(config, "gateway")).port("http");
+  ports.lenient = parts.use(await startEnvoyOn(letClientsName(config), "lenient")).port("http");
+});
+afterAll(() => parts.disposeAsync());
+
+/** Sends a request as it is and resolves with the whole answer. */
+async function send(port: number, head: string): Promise<string> {
+  const socket = connect(port, "127.0.0.1").setEncoding("latin1");
+  const lines = head.replaceAll("\n", "\r\n");
+  socket.write(Buffer.from(`${lines}\r\nConnection: close\r\n\r\n`, "latin1"));
+  let answer = "";
+  for await (const chunk of socket) {
+    answer += String(chunk);
+    const [, length = "0", body] = /content-length: (\d+).*?\r\n\r\n(.*)$/s.exec(answer) ?? [];
+    // Leaving the loop ends the connection, which Envoy may keep for another second.
+    if (body !== undefined && body.length >= Number(length)) break;
+  }
+  return answer;
+}
+
+/** The status of a request by HTTP/2. */
+async function statusByHttp2(headers: OutgoingHttpHeaders): Promise<unknown> {
+  const session = connectHttp2(`http://127.0.0.1:${ports.lenient}`);
+  const stream = session.request(headers);
+  const [answer] = (await once(stream, "response")) as [IncomingHttpHeaders];
+  session.destroy();
+  return answer[":status"];
+}
+
+const mintedFor = () => new Set(google.endpoint.exchanges.map(({ audience }) => audience));
+
+describe("a client that names its audience", () => {
+  it.each(NAMED)("%s: gets the gateway's own, whatever it says", async (_what, lines) => {
+    const answer = await send(ports.shipped, `GET / HTTP/1.1\nHost: x\n${lines}`);
+    expect(answer).toMatch(/^HTTP\/1\.1 (?:200|400) /);
+    expect(mintedFor().difference(new Set([API_AUDIENCE]))).toEqual(new Set());
+  });
+
+  it.each(NAMED)("%s: is refused where the operator lets it", async (_what, lines) => {
+    const before = served;
+    const answer = await send(ports.lenient, `GET / HTTP/1.1\nHost: x.evil.com\n${lines}`);
+    // Envoy refuses what is no header; the auth server refuses the rest.
+    expect(answer).toMatch(
+      /^HTTP\/1\.1 (?:400 .*|403 .*\{"error":"audience_(?:not_allowed|missing)"\})$/s,
+    );
+    expect(served).toBe(before);
+    expect(mintedFor().difference(new Set([API_AUDIENCE]))).toEqual(new Set());
+  });
+});
+
+describe("a client whose Host is", () => {
+  it.each(HOSTS)("%s: is refused", async (_what, head) => {
+    const answer = await send(ports.lenient, head);
+    expect(answer).toMatch(
+      /^HTTP\/1\.[01] (?:400 .*|403 .*\{"error":"audience_(?:not_allowed|missing)"\})$/s,
+    );
+    expect(mintedFor().difference(new Set([API_AUDIENCE]))).toEqual(new Set());
+  });
+});
+
+describe("a client that says by HTTP/2", () => {
+  it.each([
+    ["another authority", { ":authority": "evil.com" }],
+    ["a Host beside its authority", { ":authority": "evil.com", host: "svc.team.run.app" }],
+    ["two audiences", { "x-id-token-audience": [TEAM, "https://evil.run.app"] }],
+    ["an empty audience", { ":authority": "svc.team.run.app", "x-id-token-audience": "" }],
+  ])("%s: is refused", async (_what, headers) => {
+    expect(await statusByHttp2(headers)).toBe(403);
+    expect(mintedFor().difference(new Set([API_AUDIENCE]))).toEqual(new Set());
+  });
+});
+
+describe("a client that names what is allowed", () => {
+  it.each([
+    ["by header", `GET / HTTP/1.1\nHost: x\nx-id-token-audience: ${TEAM}`],
+    ["by Host", "GET / HTTP/1.1\nHost: SVC.Team.Run.App:9090"],
+  ])("%s: gets a token for that, which is none for this service", async (_what, head) => {
+    expect(await send(ports.lenient, head)).toMatch(/^HTTP\/1\.1 401 /);
+    expect(mintedFor()).toEqual(new Set([API_AUDIENCE, TEAM]));
+  });
+});
