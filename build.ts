@@ -23,11 +23,11 @@ const UNUSED = new RegExp(
 /** Puts a package's exports behind getters that load it. */
 const lazyPackages: Plugin = {
   name: "lazy packages",
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: LAZY }, ({ path, namespace }) =>
+  setup(bundle) {
+    bundle.onResolve({ filter: LAZY }, ({ path, namespace }) =>
       namespace === "lazy" ? undefined : { path, namespace: "lazy" },
     );
-    onLoad({ filter: LAZY, namespace: "lazy" }, async ({ path }) => {
+    bundle.onLoad({ filter: LAZY, namespace: "lazy" }, async ({ path }) => {
       const names = Object.keys((await import(path)) as object).filter(
         (name) => name !== "default" && name !== "module.exports",
       );
@@ -39,8 +39,8 @@ const lazyPackages: Plugin = {
 
 const unusedParts: Plugin = {
   name: "unused parts",
-  setup({ onLoad }) {
-    onLoad({ filter: UNUSED }, () => ({ contents: "" }));
+  setup(bundle) {
+    bundle.onLoad({ filter: UNUSED }, () => ({ contents: "" }));
   },
 };
 

@@ -35,9 +35,9 @@ describe("the image of the auth server", () => {
     const response = await fetch(`http://${await listenOf(container)}/check`);
     expect(response.status).toBe(200);
     const token = response.headers.get("authorization")?.slice("Bearer ".length) ?? "";
-    expect(JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString())).toMatchObject(
-      { aud: AUDIENCE },
-    );
+    expect(
+      JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()),
+    ).toMatchObject({ aud: AUDIENCE });
     const status = await podman("exec", container.name, "/nodejs/bin/node", "-p", STATUS);
     expect(status).toMatch(/^Uid:\s+65532\s/m);
     expect(status).toMatch(/^CapEff:\s+0+$/m);
@@ -53,7 +53,7 @@ describe("the image of the auth server", () => {
     const port = String(await findFreePort());
     const withPort = (text: string) => text.replace("PORT", port);
     await using container = await serve(args.map(withPort), flags.map(withPort));
-    await podman("healthcheck", "run", container.name);
+    expect(await podman("healthcheck", "run", container.name)).not.toContain("unhealthy");
   });
 
   it("is found unhealthy while it has no token", async () => {
@@ -72,7 +72,17 @@ describe("the image of the auth server", () => {
 const STATUS = 'fs.readFileSync("/proc/1/status", "utf8")';
 
 describe("the command in the image", () => {
-  const once = (...args: string[]) => podman("run", "--rm", "--read-only", "--network=host", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096", IMAGE, ...args);
+  const once = (...args: string[]) =>
+    podman(
+      "run",
+      "--rm",
+      "--read-only",
+      "--network=host",
+      "--ulimit=nofile=4096:4096",
+      "--ulimit=nproc=4096:4096",
+      IMAGE,
+      ...args,
+    );
 
   it("prints Envoy configs", async () => {
     const url = "--service-url=https://svc-abc123-ew.a.run.app";
@@ -92,7 +102,11 @@ describe("the command in the image", () => {
     await mkdir(certs);
     await chmod(folder.path, 0o755);
     await chmod(certs, 0o777);
-    await using container = startContainer(IMAGE, ["certs", "/certs"], [`--volume=${certs}:/certs`]);
+    await using container = startContainer(
+      IMAGE,
+      ["certs", "/certs"],
+      [`--volume=${certs}:/certs`],
+    );
     await container.line((line) => line.includes("server.key"));
     expect(await container.stop()).toBe(0);
   });

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	mesh "istio.io/api/mesh/v1alpha1"
 	security "istio.io/api/security/v1beta1"
+	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	serving "knative.dev/serving/pkg/apis/serving/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -22,6 +22,22 @@ type withSpec struct {
 	meta.TypeMeta `json:",inline"`
 	Metadata      meta.ObjectMeta `json:"metadata"`
 	Spec          any             `json:"spec"`
+}
+
+// A Cloud Run service: Knative's shape around a pod's.
+type service struct {
+	meta.TypeMeta `json:",inline"`
+	Metadata      meta.ObjectMeta `json:"metadata"`
+	Spec          struct {
+		Template struct {
+			Metadata meta.ObjectMeta `json:"metadata"`
+			Spec     struct {
+				core.PodSpec         `json:",inline"`
+				ContainerConcurrency int64 `json:"containerConcurrency"`
+				TimeoutSeconds       int64 `json:"timeoutSeconds"`
+			} `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
 }
 
 func main() {
@@ -54,7 +70,7 @@ func check(path string) error {
 	case "monitoring.coreos.com/v1 PrometheusRule":
 		return yaml.UnmarshalStrict(document, &monitoring.PrometheusRule{})
 	case "serving.knative.dev/v1 Service":
-		return yaml.UnmarshalStrict(document, &serving.Service{})
+		return yaml.UnmarshalStrict(document, &service{})
 	case "security.istio.io/v1 AuthorizationPolicy":
 		return checkSpec(document, &security.AuthorizationPolicy{})
 	case " ":
