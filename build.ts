@@ -64,7 +64,8 @@ await build({
   // As an ES module it would take longer to start: Node looks at all of node:http's exports
   // there, and so loads its whole fetch.
   format: "cjs",
-  banner: { js: "#!/nodejs/bin/node" },
+  // Where the image has Node. From 8 MB on, V8 collects no garbage before the server listens.
+  banner: { js: "#!/nodejs/bin/node --min-semi-space-size=8" },
   define: {
     ENVOY_TEMPLATES: JSON.stringify(await readTemplates()),
     "import.meta.dirname": "__dirname",
