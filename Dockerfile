@@ -38,7 +38,7 @@ CMD []
 FROM gcr.io/distroless/nodejs26-debian13:nonroot AS program
 COPY --from=build /build/dist/idtoken-authz.cjs /usr/local/bin/idtoken-authz
 COPY --from=build /build/dist/idtoken-authz.cjs.LEGAL.txt /usr/share/doc/idtoken-authz/copyright
-# 128 MB of heap hold the tokens of some 20,000 audiences.
+# 128 MB of heap hold the tokens of some 15,000 audiences.
 ENV NODE_COMPILE_CACHE=/home/nonroot/compiled \
     NODE_OPTIONS="--max-old-space-size=128"
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startGoogle, type Google } from "../support/google.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
-import { findFreePort, podman, startContainer, type Container } from "./container.ts";
+import { findFreePort, LOCKED, podman, startContainer, type Container } from "./container.ts";
 
 const IMAGE = "localhost/idtoken-authz";
 const AUDIENCE = "https://svc-abc123-ew.a.run.app";
@@ -19,7 +19,7 @@ afterAll(() => google?.[Symbol.asyncDispose]());
 
 async function serve(listen: readonly string[], flags: readonly string[] = []): Promise<Container> {
   const args = [...listen, "--credentials=/key.json", `--audience=${AUDIENCE}`];
-  const container = startContainer(IMAGE, args, [key, ...flags]);
+  const container = startContainer(IMAGE, args, [...LOCKED, key, ...flags]);
   await container.line((line) => line.includes('"minted an ID token"'));
   return container;
 }
@@ -60,7 +60,7 @@ describe("the image of the auth server", () => {
     const listen = `--listen=127.0.0.1:${await findFreePort()}`;
     const args = [listen, "--credentials=/key.json", `--audience=${AUDIENCE}`];
     google.endpoint.setFault({ kind: "status", status: 503 });
-    await using container = startContainer(IMAGE, args, [key]);
+    await using container = startContainer(IMAGE, args, [...LOCKED, key]);
     await container.line((line) => line.includes("no ID token can be had"));
     google.endpoint.setFault(undefined);
     await expect(podman("healthcheck", "run", container.name)).rejects.toMatchObject({
@@ -105,7 +105,7 @@ describe("the command in the image", () => {
     await using container = startContainer(
       IMAGE,
       ["certs", "/certs"],
-      [`--volume=${certs}:/certs`],
+      [...LOCKED, `--volume=${certs}:/certs`],
     );
     await container.line((line) => line.includes("server.key"));
     expect(await container.stop()).toBe(0);

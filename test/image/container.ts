@@ -20,15 +20,15 @@ const PODMAN = [
   "--cgroup-manager=cgroupfs",
   "--events-backend=file",
 ] as const;
-/** As locked down as a container can be. The limits are there because a nested one may set no higher. */
-const LOCKED = [
+/** Limits, because podman's own are higher than a container in a container may set. */
+const LIMITS = ["--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"] as const;
+/** As locked down as a container can be, but for the network. */
+export const LOCKED = [
   "--read-only",
   "--read-only-tmpfs=false",
   "--cap-drop=all",
   "--security-opt=no-new-privileges",
   "--network=host",
-  "--ulimit=nofile=4096:4096",
-  "--ulimit=nproc=4096:4096",
 ] as const;
 
 /** Runs podman on those images to its end. Rejects when it fails. */
@@ -41,21 +41,23 @@ export interface Container extends AsyncDisposable {
   readonly name: string;
   /** The first line that it writes, past or to come, that fits. */
   readonly line: (fits: (line: string) => boolean) => Promise<string>;
+  /** The exit code, once it has ended by itself. */
+  readonly ended: Promise<number | null>;
   /** Ends it as an engine does, with the image's stop signal. Resolves with the exit code. */
   readonly stop: () => Promise<number | null>;
 }
 
-/** Runs an image on a read-only root with no privileges: `flags` are podman's, `args` the program's. */
+/** Runs an image: `flags` are podman's, `args` the program's. */
 export function startContainer(
   image: string,
   args: readonly string[],
-  flags: readonly string[] = [],
+  flags: readonly string[],
 ): Container {
   const name = `t${process.hrtime.bigint()}`;
   const [command, ...global] = PODMAN;
   const child = spawn(
     command,
-    [...global, "run", "--rm", `--name=${name}`, ...LOCKED, ...flags, image, ...args],
+    [...global, "run", "--rm", `--name=${name}`, ...LIMITS, ...flags, image, ...args],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
   const lines: string[] = [];
@@ -85,6 +87,7 @@ export function startContainer(
       });
       return Promise.race([promise, end]).finally(() => waiting.delete(tell));
     },
+    ended,
     stop,
     [Symbol.asyncDispose]: async () => void (await stop()),
   };

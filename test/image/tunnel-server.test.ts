@@ -6,7 +6,7 @@ import { startGoogle } from "../support/google.ts";
 import { runOrThrow } from "../support/server-process.ts";
 import { readBanner, startTcpService, type TcpService } from "../support/tcp-service.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
-import { findFreePort, startContainer } from "./container.ts";
+import { findFreePort, LOCKED, startContainer } from "./container.ts";
 
 const IMAGE = "localhost/idtoken-authz-tunnel-server";
 const HOST = "tunnel-abc123-ew.a.run.app";
@@ -43,7 +43,7 @@ describe("the image of the tunnel server", () => {
   ])("carries a TCP connection with %s", async (_, mounts) => {
     const port = await findFreePort();
     const env = [`--env=PORT=${port}`, `--env=TARGET=localhost:${tcpService.port}`];
-    await using server = startContainer(IMAGE, [], [...mounts(), ...env]);
+    await using server = startContainer(IMAGE, [], [...LOCKED, ...mounts(), ...env]);
     await server.line((line) => line.includes("starting workers"));
 
     const service = { host: HOST, audiences: [`https://${HOST}`], containerPort: port };
@@ -64,7 +64,7 @@ describe("the image of the tunnel server", () => {
     ["TARGET", "host:65536"],
     ["PORT", "80a"],
   ])("refuses %s %s before Envoy starts", async (name, value) => {
-    await using container = startContainer(IMAGE, [], [`--env=${name}=${value}`]);
+    await using container = startContainer(IMAGE, [], [...LOCKED, `--env=${name}=${value}`]);
     expect(await container.line(() => true)).toMatch(`${name} "${value}": must`);
     expect(await container.stop()).toBe(2);
   });
