@@ -11,6 +11,9 @@ export interface AppOptions {
   readonly onFault: (error: unknown) => void;
 }
 
+/** No route has a schema. Fastify's own compilers would take a tenth of the program's start. */
+const NO_COMPILERS = { buildValidator: noCompiler, buildSerializer: noCompiler };
+
 /**
  * Envoy lets about 60 KiB of request headers in and forwards the path and `Authorization`; Node's
  * own 16 KiB would refuse them with a 431 that the client then sees.
@@ -21,9 +24,6 @@ const KEEP_ALIVE_MS = 75_000;
 /** A sender of headers that is slower than this is cut off. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
-
-/** No route has a schema. Fastify's own compilers would take a tenth of the program's start. */
-const NO_COMPILERS = { buildValidator: noCompiler, buildSerializer: noCompiler };
 
 /** What is not a check: these requests, and no others. */
 const NAMED = new Set(["/livez", "/readyz", "/healthz", "/metrics"]);

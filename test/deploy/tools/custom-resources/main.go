@@ -1,8 +1,9 @@
 // Checks custom resources against their owners' own Go types: an unknown field, a wrong type or a
-// kind that is not listed here fails. Each argument is a file of one YAML document.
+// kind that is not listed here fails. Its arguments are YAML files.
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 
@@ -14,6 +15,7 @@ import (
 	security "istio.io/api/security/v1beta1"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	routing "sigs.k8s.io/gateway-api/apis/v1beta1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -43,7 +45,7 @@ type service struct {
 func main() {
 	failed := false
 	for _, path := range os.Args[1:] {
-		if err := check(path); err != nil {
+		if err := checkFile(path); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", path, err)
 			failed = true
 		}
@@ -53,11 +55,20 @@ func main() {
 	}
 }
 
-func check(path string) error {
-	document, err := os.ReadFile(path)
+func checkFile(path string) error {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
+	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
+		if err := check(document); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func check(document []byte) error {
 	var kind meta.TypeMeta
 	if err := yaml.Unmarshal(document, &kind); err != nil {
 		return err
@@ -65,10 +76,10 @@ func check(path string) error {
 	switch name := kind.APIVersion + " " + kind.Kind; name {
 	case "gateway.envoyproxy.io/v1alpha1 SecurityPolicy":
 		return yaml.UnmarshalStrict(document, &gateway.SecurityPolicy{})
+	case "gateway.networking.k8s.io/v1beta1 ReferenceGrant":
+		return yaml.UnmarshalStrict(document, &routing.ReferenceGrant{})
 	case "monitoring.coreos.com/v1 PodMonitor":
 		return yaml.UnmarshalStrict(document, &monitoring.PodMonitor{})
-	case "monitoring.coreos.com/v1 PrometheusRule":
-		return yaml.UnmarshalStrict(document, &monitoring.PrometheusRule{})
 	case "serving.knative.dev/v1 Service":
 		return yaml.UnmarshalStrict(document, &service{})
 	case "security.istio.io/v1 AuthorizationPolicy":
