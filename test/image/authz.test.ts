@@ -3,7 +3,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startGoogle, type Google } from "../support/google.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
-import { findFreePort, LOCKED, podman, startContainer, type Container } from "./container.ts";
+import {
+  findFreePort,
+  LIMITS,
+  LOCKED,
+  podman,
+  startContainer,
+  type Container,
+} from "./container.ts";
 
 const IMAGE = "localhost/idtoken-authz";
 const AUDIENCE = "https://svc-abc123-ew.a.run.app";
@@ -72,17 +79,7 @@ describe("the image of the auth server", () => {
 const STATUS = 'fs.readFileSync("/proc/1/status", "utf8")';
 
 describe("the command in the image", () => {
-  const once = (...args: string[]) =>
-    podman(
-      "run",
-      "--rm",
-      "--read-only",
-      "--network=host",
-      "--ulimit=nofile=4096:4096",
-      "--ulimit=nproc=4096:4096",
-      IMAGE,
-      ...args,
-    );
+  const once = (...args: string[]) => podman("run", "--rm", ...LIMITS, ...LOCKED, IMAGE, ...args);
 
   it("prints Envoy configs", async () => {
     const url = "--service-url=https://svc-abc123-ew.a.run.app";

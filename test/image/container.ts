@@ -21,7 +21,7 @@ const PODMAN = [
   "--events-backend=file",
 ] as const;
 /** Limits, because podman's own are higher than a container in a container may set. */
-const LIMITS = ["--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"] as const;
+export const LIMITS = ["--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"] as const;
 /** As locked down as a container can be, but for the network. */
 export const LOCKED = [
   "--read-only",
