@@ -5,11 +5,13 @@ const HELP = `Usage: idtoken-authz [serve] [flags]
        idtoken-authz envoy NAME [flags]
        idtoken-authz doctor [flags]
        idtoken-authz certs DIR
+       idtoken-authz healthcheck [flags of serve]
 
-  serve   answers Envoy's ext_authz checks with Google-signed ID tokens (the default)
-  envoy   prints one finished Envoy config
-  doctor  checks credentials, clock, reach and permission, and says what to do
-  certs   makes a development CA and the tunnel's two certificates
+  serve        answers Envoy's ext_authz checks with Google-signed ID tokens (the default)
+  envoy        prints one finished Envoy config
+  doctor       checks credentials, clock, reach and permission, and says what to do
+  certs        makes a development CA and the tunnel's two certificates
+  healthcheck  asks the server of this container whether it is ready
 
 --help after a command tells its flags. --version prints the version.
 `;
@@ -24,7 +26,7 @@ function print(text: string): number {
   return 0;
 }
 
-process.exit(await main(process.argv.slice(2), process.env));
+void main(process.argv.slice(2), process.env).then((code) => process.exit(code));
 
 /** Runs one command. Resolves with the exit code: 0 done, 1 could not do it, 2 wrong usage. */
 async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
@@ -64,6 +66,10 @@ async function runCommand(
     case "certs": {
       const { certsCommand, certsHelp } = await import("./commands/certs.ts");
       return help ? print(certsHelp()) : certsCommand(argv, env, io);
+    }
+    case "healthcheck": {
+      const { healthcheckCommand, healthcheckHelp } = await import("./commands/healthcheck.ts");
+      return help ? print(healthcheckHelp()) : healthcheckCommand(argv, env, io);
     }
     default:
       throw new UsageError([`${command}: unknown command; --help lists the known ones`]);

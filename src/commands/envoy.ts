@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -13,7 +13,7 @@ import {
 } from "../address.ts";
 import { parseAudience } from "../audience.ts";
 import { envoyVariables, renderEnvoyConfig } from "../envoy-config.ts";
-import { UsageError } from "../errors.ts";
+import { StartError, UsageError } from "../errors.ts";
 import {
   formatHelp,
   one,
@@ -23,7 +23,8 @@ import {
   type Values,
 } from "../settings.ts";
 
-const TEMPLATES = join(import.meta.dirname, "../../envoy");
+/** The templates' texts by name, in the bundled program only. */
+declare const ENVOY_TEMPLATES: Readonly<Record<string, string>> | undefined;
 
 /** Where Linux distributions, BSDs and macOS keep the certificates they trust. */
 const SYSTEM_BUNDLES = [
@@ -122,6 +123,15 @@ export const envoySettings = {
     },
     parseRemote,
   ),
+  output: optional(
+    {
+      flag: "output",
+      placeholder: "FILE",
+      defaultNote: "standard output",
+      help: "File to write the config to, for a container without a shell.",
+    },
+    parsePath,
+  ),
 };
 
 type Key = keyof typeof envoySettings;
@@ -175,17 +185,33 @@ export const envoyHelp = () =>
   );
 
 /**
- * Prints one finished Envoy config. Resolves with the exit code 0. Throws a UsageError that lists
- * every fault, before anything is printed.
+ * Prints one finished Envoy config, or writes it to a file. Resolves with the exit code 0. Throws a
+ * UsageError that lists every fault, before anything is printed, or a StartError when it cannot
+ * write.
  */
 export async function envoyCommand(
   argv: readonly string[],
   io: { readonly stdout: (text: string) => void },
 ): Promise<number> {
   const { name, options } = parseEnvoyFlags(argv);
-  const template = await readFile(join(TEMPLATES, `${name}.yaml`), "utf8");
-  io.stdout(renderEnvoyConfig(template, envoyVariables(options)));
+  const config = renderEnvoyConfig(await readTemplate(name), envoyVariables(options));
+  if (options.output === undefined) io.stdout(config);
+  else await writeConfig(options.output, config);
   return 0;
+}
+
+async function writeConfig(path: string, config: string): Promise<void> {
+  try {
+    await writeFile(path, config);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StartError(`nothing written: ${reason}`, { cause });
+  }
+}
+
+async function readTemplate(name: string): Promise<string> {
+  const bundled = typeof ENVOY_TEMPLATES === "undefined" ? undefined : ENVOY_TEMPLATES[name];
+  return bundled ?? readFile(join(import.meta.dirname, `../../envoy/${name}.yaml`), "utf8");
 }
 
 type Options = { readonly [K in Key]: Values<typeof envoySettings>[K] | undefined };
@@ -224,7 +250,7 @@ function settingsOf(name: string): { readonly [K in Key]: Setting<Options[K]> } 
   const entries = Object.entries(envoySettings).map(([key, setting]) => {
     const byDefault = defaults[key as Key];
     const read = (texts: readonly string[]) => {
-      if (uses.includes(key as Key)) {
+      if (key === "output" || uses.includes(key as Key)) {
         if (texts.length === 0 && needs.includes(key as Key)) throw new Error("must be given");
         return setting.read(texts.length === 0 && byDefault !== undefined ? [byDefault] : texts);
       }

@@ -1,0 +1,61 @@
+# Two images:
+#   docker build -t idtoken-authz .                                       the auth server
+#   docker build -t idtoken-authz-tunnel-server --target tunnel-server .  the tunnel's server end
+
+FROM --platform=$BUILDPLATFORM docker.io/library/node:26.10.0-trixie-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY build.ts ./
+COPY src src
+COPY envoy envoy
+RUN npm run build && chmod 755 dist/idtoken-authz.cjs
+
+
+FROM docker.io/library/busybox:1.37.0-musl AS busybox
+
+
+# Envoy beside any TCP server. Mount ca.crt, server.crt and server.key on /certs, or each in a folder
+# of its own on /certs/ca, /certs/crt and /certs/key, where links lead. PORT and TARGET are read at
+# start.
+FROM docker.io/envoyproxy/envoy:distroless-v1.40.0 AS tunnel-server
+LABEL org.opencontainers.image.title="idtoken-authz tunnel server" \
+      org.opencontainers.image.description="Envoy that takes mTLS tunnels out of POST streams and hands raw TCP on" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.base.name="docker.io/envoyproxy/envoy:distroless-v1.40.0"
+COPY --from=busybox /bin/busybox /bin/busybox
+COPY envoy/tunnel-server.yaml /etc/envoy/
+COPY deploy/tunnel-server/certs /certs
+COPY --chmod=755 deploy/tunnel-server/start-tunnel-server /usr/local/bin/
+USER 65532:65532
+ENV PORT=8080 TARGET=127.0.0.1:7777
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["start-tunnel-server"]
+CMD []
+
+
+FROM gcr.io/distroless/nodejs26-debian13:nonroot AS program
+COPY --from=build /build/dist/idtoken-authz.cjs /usr/local/bin/idtoken-authz
+COPY --from=build /build/dist/idtoken-authz.cjs.LEGAL.txt /usr/share/doc/idtoken-authz/copyright
+# 128 MB of heap hold the tokens of some 15,000 audiences.
+ENV NODE_COMPILE_CACHE=/home/nonroot/compiled \
+    NODE_OPTIONS="--max-old-space-size=128"
+
+# Runs once as it will run later, for V8 to leave its compiled code behind.
+FROM program AS compiled
+RUN ["idtoken-authz", "serve", "--help"]
+
+
+FROM program AS authz
+LABEL org.opencontainers.image.title="idtoken-authz" \
+      org.opencontainers.image.description="Envoy ext_authz server that puts Google-signed ID tokens on requests to private Cloud Run services" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.base.name="gcr.io/distroless/nodejs26-debian13:nonroot"
+COPY --from=compiled --chown=65532:65532 /home/nonroot/compiled /home/nonroot/compiled
+USER 65532:65532
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["idtoken-authz", "healthcheck"]
+ENTRYPOINT ["idtoken-authz"]
+CMD ["serve"]

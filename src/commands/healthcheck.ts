@@ -1,0 +1,64 @@
+import { readFile } from "node:fs/promises";
+import { request } from "node:http";
+import { basename } from "node:path";
+import { text } from "node:stream/consumers";
+import { formatAddress, type Address } from "../address.ts";
+import { parseConfig } from "../config.ts";
+import { StartError } from "../errors.ts";
+
+const TIMEOUT_MS = 2000;
+const PROGRAM = "idtoken-authz";
+
+/** What `healthcheck --help` prints. */
+export const healthcheckHelp = () => `Usage: idtoken-authz healthcheck [flags of serve]
+
+Asks the server whether it is ready: every configured audience has a token. Without flags it is the
+server that runs as this container's first process, with that one's flags and environment.
+`;
+
+/**
+ * Asks the server of this container for its readiness and prints what it says. Resolves with the
+ * exit code: 0 when it is ready, else 1. Throws a StartError when there is no answer or no server.
+ */
+export async function healthcheckCommand(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  io: { readonly stdout: (text: string) => void },
+): Promise<number> {
+  const { listen } = parseConfig(argv.length > 0 ? argv : await readServerFlags(), env);
+  const { status, body } = await get(listen, "/readyz");
+  io.stdout(`${body}\n`);
+  return status === 200 ? 0 : 1;
+}
+
+/** The flags with which the container was started. */
+async function readServerFlags(): Promise<readonly string[]> {
+  const words = (await readFile("/proc/1/cmdline", "utf8")).split("\0").slice(0, -1);
+  // Behind Node, and behind an init process where there is one.
+  const program = words.findIndex((word) => basename(word) === PROGRAM);
+  if (program === -1) {
+    throw new StartError(`process 1 is no ${PROGRAM}: give the flags of the server to ask`);
+  }
+  const flags = words.slice(program + 1);
+  return flags[0] === "serve" ? flags.slice(1) : flags;
+}
+
+async function get(address: Address, path: string): Promise<{ status: number; body: string }> {
+  const where = address.kind === "unix" ? { socketPath: address.path } : address;
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  request({ ...where, path, signal, agent: false }, (response) => {
+    text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
+  })
+    .on("error", reject)
+    .end();
+  try {
+    return await promise;
+  } catch (cause) {
+    const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new StartError(
+      `${formatAddress(address)}: no answer: ${signal.aborted ? `none within ${TIMEOUT_MS} ms` : reason}`,
+      { cause },
+    );
+  }
+}

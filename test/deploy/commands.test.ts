@@ -1,0 +1,97 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parseAllDocuments } from "yaml";
+import { isExposed, parseConfig } from "../../src/config.ts";
+import { parseEnvoyFlags } from "../../src/commands/envoy.ts";
+import { ROOT } from "../support/server-process.ts";
+
+/** A container that runs the program, as a Kubernetes manifest or Compose describes it. */
+interface Container {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const SERVICE_URL = "https://api-abc123-ew.a.run.app";
+const MADE = join(ROOT, ".cache/deploy");
+
+async function readCompose(): Promise<{
+  services: Record<
+    string,
+    { image: string; command: string[]; environment?: Record<string, string>; ports?: unknown[] }
+  >;
+}> {
+  return JSON.parse(await readFile(join(MADE, "compose.json"), "utf8"));
+}
+
+async function composeContainers(): Promise<readonly Container[]> {
+  const { services } = await readCompose();
+  return Object.entries(services)
+    .filter(([, { image }]) => image === "idtoken-authz")
+    .map(([name, { command, environment }]) => ({
+      name,
+      args: command ?? [],
+      env: environment ?? {},
+    }));
+}
+
+interface PodContainer {
+  readonly name: string;
+  readonly image: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+}
+
+async function kubernetesContainers(path: string): Promise<readonly Container[]> {
+  const documents = parseAllDocuments(await readFile(path, "utf8")).map((each) => each.toJS());
+  const { initContainers = [], containers } = documents.find(({ kind }) => kind === "Deployment")
+    .spec.template.spec as { initContainers?: PodContainer[]; containers: PodContainer[] };
+  return [...initContainers, ...containers]
+    .filter(({ image }) => image.includes("idtoken-authz"))
+    .map(({ name, args = [], env = [] }) => ({
+      name,
+      args: args.map((arg) => arg.replace("$(SERVICE_URL)", SERVICE_URL)),
+      env: Object.fromEntries(env.map((each) => [each.name, each.value ?? SERVICE_URL])),
+    }));
+}
+
+const PLACES = [
+  ["compose.yaml", composeContainers],
+  ["deploy/kubernetes/base", () => kubernetesContainers(join(MADE, "base.yaml"))],
+  [
+    "deploy/kubernetes/workload-identity-federation",
+    () => kubernetesContainers(join(MADE, "workload-identity-federation.yaml")),
+  ],
+] as const;
+
+describe.each(PLACES)("%s", (_, read) => {
+  it("gives the program flags that it takes", async () => {
+    for (const { args, env } of await read()) {
+      const parse = () =>
+        args[0] === "envoy" ? parseEnvoyFlags(args.slice(1)) : parseConfig(args, env);
+      expect(parse).not.toThrow();
+    }
+  });
+
+  it("serves tokens on loopback only, for the service", async () => {
+    const servers = (await read()).filter(({ args }) => args[0] !== "envoy");
+    expect(servers).toHaveLength(1);
+    for (const { args, env } of servers) {
+      const config = parseConfig(args, env);
+      expect(isExposed(config.listen)).toBe(false);
+      expect(config.audiences).toEqual([SERVICE_URL]);
+    }
+  });
+});
+
+describe("compose.yaml", () => {
+  it("publishes the gateway and the tunnel, to this machine alone", async () => {
+    const { services } = await readCompose();
+    const ports = Object.values(services).flatMap((service) => service.ports ?? []);
+    expect(ports).toMatchObject([
+      { host_ip: "127.0.0.1", published: "9090", target: 9090 },
+      { host_ip: "127.0.0.1", published: "7777", target: 7777 },
+    ]);
+  });
+});

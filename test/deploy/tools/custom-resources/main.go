@@ -1,0 +1,112 @@
+// Checks custom resources against their owners' own Go types: an unknown field, a wrong type or a
+// kind that is not listed here fails. Its arguments are YAML files.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	gateway "github.com/envoyproxy/gateway/api/v1alpha1"
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	mesh "istio.io/api/mesh/v1alpha1"
+	security "istio.io/api/security/v1beta1"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	routing "sigs.k8s.io/gateway-api/apis/v1beta1"
+	"sigs.k8s.io/yaml"
+)
+
+// A resource whose spec is a protocol buffer.
+type withSpec struct {
+	meta.TypeMeta `json:",inline"`
+	Metadata      meta.ObjectMeta `json:"metadata"`
+	Spec          any             `json:"spec"`
+}
+
+// A Cloud Run service: Knative's shape around a pod's.
+type service struct {
+	meta.TypeMeta `json:",inline"`
+	Metadata      meta.ObjectMeta `json:"metadata"`
+	Spec          struct {
+		Template struct {
+			Metadata meta.ObjectMeta `json:"metadata"`
+			Spec     struct {
+				core.PodSpec         `json:",inline"`
+				ContainerConcurrency int64 `json:"containerConcurrency"`
+				TimeoutSeconds       int64 `json:"timeoutSeconds"`
+			} `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+}
+
+func main() {
+	failed := false
+	for _, path := range os.Args[1:] {
+		if err := checkFile(path); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", path, err)
+			failed = true
+		}
+	}
+	if failed {
+		os.Exit(1)
+	}
+}
+
+func checkFile(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
+		if err := check(document); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func check(document []byte) error {
+	var kind meta.TypeMeta
+	if err := yaml.Unmarshal(document, &kind); err != nil {
+		return err
+	}
+	switch name := kind.APIVersion + " " + kind.Kind; name {
+	case "gateway.envoyproxy.io/v1alpha1 SecurityPolicy":
+		return yaml.UnmarshalStrict(document, &gateway.SecurityPolicy{})
+	case "gateway.networking.k8s.io/v1beta1 ReferenceGrant":
+		return yaml.UnmarshalStrict(document, &routing.ReferenceGrant{})
+	case "monitoring.coreos.com/v1 PodMonitor":
+		return yaml.UnmarshalStrict(document, &monitoring.PodMonitor{})
+	case "serving.knative.dev/v1 Service":
+		return yaml.UnmarshalStrict(document, &service{})
+	case "security.istio.io/v1 AuthorizationPolicy":
+		return checkSpec(document, &security.AuthorizationPolicy{})
+	case " ":
+		return checkMessage(document, &mesh.MeshConfig{})
+	default:
+		return fmt.Errorf("no type is known for %q", name)
+	}
+}
+
+func checkSpec(document []byte, spec proto.Message) error {
+	var resource withSpec
+	if err := yaml.UnmarshalStrict(document, &resource); err != nil {
+		return err
+	}
+	inner, err := yaml.Marshal(resource.Spec)
+	if err != nil {
+		return err
+	}
+	return checkMessage(inner, spec)
+}
+
+func checkMessage(document []byte, message proto.Message) error {
+	json, err := yaml.YAMLToJSONStrict(document)
+	if err != nil {
+		return err
+	}
+	return protojson.Unmarshal(json, message)
+}

@@ -1,0 +1,100 @@
+import { chown, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createServiceAccount } from "../support/service-account.ts";
+import { ROOT, runOrThrow } from "../support/server-process.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+import { podman, startContainer, type Container } from "./container.ts";
+
+/** A service as Compose reads it, in the file that .ci/deploy makes. */
+interface Service {
+  readonly image: string;
+  readonly command?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly user: string;
+  readonly read_only: boolean;
+  readonly cap_drop: readonly string[];
+  readonly cap_add: readonly string[];
+  readonly security_opt: readonly string[];
+  readonly network_mode?: string;
+  readonly volumes: readonly { source: string; target: string; read_only?: boolean }[];
+}
+
+const { services } = JSON.parse(
+  await readFile(join(ROOT, ".cache/deploy/compose.json"), "utf8"),
+) as { services: Readonly<Record<string, Service>> };
+
+const parts = new AsyncDisposableStack();
+const running = new Map<string, Container>();
+/** Where what Compose would mount is here. */
+const sources = new Map<string, string>();
+
+beforeAll(async () => {
+  const folder = parts.use(await makeTemporaryFolder());
+  const key = join(folder.path, "key.json");
+  const certs = join(folder.path, "certs");
+  await createServiceAccount({ tokenUri: "http://127.0.0.1:1/token" }).writeTo(key);
+  await runOrThrow(["certs", certs]);
+  // Somebody's own files, that nobody else may read.
+  for (const file of [key, join(certs, "client.key")]) await chown(file, 1000, 1000);
+  const volume = `config${process.pid}`;
+  parts.defer(async () => void (await podman("volume", "rm", "--force", volume)));
+  sources.set("config", volume).set("/key.json", key).set("/certs", certs);
+});
+afterAll(() => parts.disposeAsync());
+
+/** Starts a service as Compose does, with no network but its own loopback. */
+function start(name: string): Container {
+  const service = services[name];
+  if (service === undefined) throw new Error(`there is no service ${name}`);
+  const neighbour = service.network_mode?.replace("service:", "");
+  const network = neighbour === undefined ? "none" : `container:${running.get(neighbour)?.name}`;
+  const mounts = service.volumes.map(({ source, target, read_only }) => {
+    const from = sources.get(source) ?? sources.get(target);
+    return `--volume=${from}:${target}${read_only ? ":ro" : ""}`;
+  });
+  const container = startContainer(service.image, service.command ?? [], [
+    `--user=${service.user}`,
+    ...(service.read_only ? ["--read-only", "--read-only-tmpfs=false"] : []),
+    ...service.cap_drop.map((capability) => `--cap-drop=${capability.toLowerCase()}`),
+    ...service.cap_add.map((capability) => `--cap-add=${capability}`),
+    ...service.security_opt.map((option) => `--security-opt=${option.replace(":true", "")}`),
+    ...Object.entries(service.environment ?? {}).map(([key, value]) => `--env=${key}=${value}`),
+    `--network=${network}`,
+    ...mounts,
+  ]);
+  running.set(name, container);
+  return container;
+}
+
+describe("the containers of compose.yaml", () => {
+  it("write the configs, and the Envoys and the auth server reach each other", async () => {
+    for (const name of ["gateway-config", "tunnel-config"]) {
+      expect(await start(name).ended).toBe(0);
+    }
+    for (const name of ["gateway", "tunnel"]) {
+      const envoy = parts.use(start(name));
+      await envoy.line((line) => line.includes("starting workers"));
+    }
+    const authz = parts.use(start("authz"));
+    await authz.line((line) => line.includes('"listening"'));
+    const answer = await podman(
+      "exec",
+      authz.name,
+      "/nodejs/bin/node",
+      "--input-type=module",
+      "-e",
+      ASK,
+    );
+    // There is no Google here: the gateway has asked the auth server, and that one has no token.
+    expect(answer).toMatch(/^503\n/);
+    expect(answer).toMatch(/idtoken_authz_checks_total\{outcome="mint_unavailable"\} [1-9]/);
+  });
+});
+
+/** Asks the gateway for a page, and then the auth server for its metrics. */
+const ASK = `
+  const page = await fetch("http://127.0.0.1:9090/");
+  const metrics = await fetch("http://127.0.0.1:8080/metrics");
+  console.log(page.status + "\\n" + (await metrics.text()));
+`;
