@@ -93,6 +93,14 @@ describe("the command in the image", () => {
     expect(await once("--version")).toBe(`${version}\n`);
   });
 
+  it("has a doctor", async () => {
+    const diagnosis = once("doctor", "--credentials=/none.json", `--audience=${AUDIENCE}`);
+    await expect(diagnosis).rejects.toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("✗ file    /none.json: no usable credential: there is no"),
+    });
+  });
+
   it("makes certificates in a mounted folder", async () => {
     await using folder = await makeTemporaryFolder();
     const certs = join(folder.path, "certs");
