@@ -111,7 +111,7 @@ export function createCredentialSource(options: CredentialSourceOptions): Creden
     const count = isNew ? 1 : (failed?.count ?? 0) + 1;
     const refused = error instanceof MintError;
     // What does not parse is looked at again when it changes, or when somebody insists.
-    const pauseMs = refused ? retryPauseMs(error, count, true, clock.random()) : Infinity;
+    const pauseMs = refused ? retryPauseMs(error, count, Infinity, clock.random()) : Infinity;
     failed = { fingerprint: content, count, at: clock.now(), pauseMs };
     cancelRetry();
     if (refused && !closed) cancelRetry = clock.schedule(pauseMs, () => void reload());

@@ -8,6 +8,8 @@ export type NamedSecret =
   | { readonly name: string; readonly refused: RefusalCode }
   | { readonly name: string; readonly failed: MintCode };
 
+/** Envoy asks for one secret a request; each may cost a mint. */
+const MAX_NAMES = 100;
 const SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 /** `google.rpc.Code`. */
 const PERMISSION_DENIED = 7;
@@ -25,9 +27,9 @@ export class InvalidDiscoveryRequest extends Error {
 export function parseDiscoveryRequest(body: string): readonly string[] {
   const { type_url: type = SECRET_TYPE, resource_names: names } = parseFields(body);
   if (type !== SECRET_TYPE) throw new InvalidDiscoveryRequest(`type_url must be ${SECRET_TYPE}`);
-  const isList = Array.isArray(names) && names.length > 0;
+  const isList = Array.isArray(names) && names.length > 0 && names.length <= MAX_NAMES;
   if (!isList || !names.every((name) => typeof name === "string")) {
-    throw new InvalidDiscoveryRequest("resource_names must be a list of one or more names");
+    throw new InvalidDiscoveryRequest(`resource_names must be a list of 1 to ${MAX_NAMES} names`);
   }
   return [...new Set(names)];
 }

@@ -73,7 +73,8 @@ export function envoyVariables(options: EnvoyOptions): Readonly<Record<string, s
   };
 }
 
-function urlOf({ host, port }: TcpAddress): string {
+/** A service's URL, which is what its tokens are for by default. */
+export function urlOf({ host, port }: TcpAddress): string {
   return port === 443 ? `https://${host}` : `https://${host}:${port}`;
 }
 

@@ -10,6 +10,7 @@ export type PushCode = "push_malformed" | "push_too_large";
 export interface MintErrorOptions extends ErrorOptions {
   readonly retryAfterMs?: number;
   readonly issuerNowMs?: number | undefined;
+  readonly holdsForMs?: number;
   readonly ofCredential?: boolean;
 }
 
@@ -24,6 +25,8 @@ export class MintError extends Error {
   readonly retryAfterMs: number;
   /** The token endpoint's own clock when it refused, in milliseconds, where it told. */
   readonly issuerNowMs: number | undefined;
+  /** How long a refusal that was told of before still holds, in milliseconds; then no exchange was made. */
+  readonly holdsForMs: number | undefined;
   /** Whether it is the credential that was refused, whatever the audience. */
   readonly ofCredential: boolean;
 
@@ -32,6 +35,7 @@ export class MintError extends Error {
     this.code = code;
     this.retryAfterMs = options.retryAfterMs ?? 0;
     this.issuerNowMs = options.issuerNowMs;
+    this.holdsForMs = options.holdsForMs;
     this.ofCredential = options.ofCredential ?? false;
   }
 

@@ -32,7 +32,7 @@ export interface KeptToken {
   /** Forgets past failures, which a new key may have ended. */
   readonly forgive: () => void;
   /**
-   * Ends the renewal. Whoever still waits for a mint is given the successor's token, if there is
+   * Ends the renewal. Whoever waits for a mint is given the successor's token instead, if there is
    * a successor.
    */
   readonly stop: (successor?: () => IdToken | Promise<IdToken>) => void;
@@ -47,11 +47,12 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
   let token: IdToken | undefined;
   let dueAt = options.refreshAt;
   let pushed = false;
-  let pending: Promise<IdToken> | undefined;
+  let pending: PromiseWithResolvers<IdToken> | undefined;
   let failure: { error: MintError; count: number; at: Instant; pauseMs: number } | undefined;
   let usedAt = clock.now();
   let cancelTimer = () => {};
-  let stopped: { readonly successor?: () => IdToken | Promise<IdToken> } | undefined;
+  let stopped = false;
+  let handedOver = false;
   if (options.seed !== undefined) adopt(options.seed);
 
   function get(): IdToken | Promise<IdToken> {
@@ -63,29 +64,35 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
       if (state === "due" && pending === undefined && !pausing) void renew("renewal");
       return token;
     }
-    if (pending !== undefined) return pending;
+    if (pending !== undefined) return pending.promise;
     return failure !== undefined && pausing ? Promise.reject(failure.error) : renew("cold");
   }
 
   function renew(reason: MintReason): Promise<IdToken> {
-    const settled = options.mint(reason).then(
-      (minted) => {
-        if (stopped?.successor !== undefined) return stopped.successor();
-        pending = undefined;
-        adopt(minted);
-        return minted;
-      },
-      (error: MintError) => {
-        if (stopped?.successor !== undefined) return stopped.successor();
-        pending = undefined;
-        remember(error);
-        throw error;
-      },
-    );
+    const waiting = Promise.withResolvers<IdToken>();
     // The queue has told of a failure; whoever waits for the promise sees it as well.
-    settled.catch(() => {});
-    pending = settled;
-    return settled;
+    waiting.promise.catch(() => {});
+    pending = waiting;
+    void mintFor(waiting, reason);
+    return waiting.promise;
+  }
+
+  async function mintFor(
+    { resolve, reject }: PromiseWithResolvers<IdToken>,
+    reason: MintReason,
+  ): Promise<void> {
+    try {
+      const minted = await options.mint(reason);
+      if (handedOver) return;
+      pending = undefined;
+      adopt(minted);
+      resolve(minted);
+    } catch (error) {
+      if (handedOver) return;
+      pending = undefined;
+      remember(error as MintError);
+      reject(error);
+    }
   }
 
   function adopt(minted: IdToken): void {
@@ -111,29 +118,29 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
 
   function remember(error: MintError): void {
     const now = clock.now();
-    const serving = isValid(now);
-    const count = (failure?.count ?? 0) + 1;
-    const pauseMs = retryPauseMs(error, count, serving, clock.random());
+    const leftMs = leftOf(token, now);
+    // A refusal that holds already is no further failure.
+    const count = (failure?.count ?? 0) + (error.holdsForMs === undefined ? 1 : 0);
+    const pauseMs = error.holdsForMs ?? retryPauseMs(error, count, leftMs, clock.random());
     failure = { error, count, at: now, pauseMs };
-    if (always || serving) arm(pauseMs);
+    if (always || leftMs > 0) arm(pauseMs);
   }
 
   function isValid(now: Instant): boolean {
-    return token !== undefined && freshness(token, now, dueAt) !== "expired";
+    return leftOf(token, now) > 0;
   }
 
   function arm(delayMs: number): void {
-    if (stopped !== undefined) return;
+    if (stopped) return;
     cancelTimer();
     cancelTimer = clock.schedule(delayMs, onTimer);
   }
 
   function onTimer(): void {
     const now = clock.now();
-    const valid = isValid(now);
-    const used = token !== undefined && valid && elapsedMs(usedAt, now) < token.lifeMs;
+    const used = token !== undefined && elapsedMs(usedAt, now) < token.lifeMs;
     if (!always && !used) options.onIdle();
-    else if (pending === undefined) void renew(valid ? "renewal" : "cold");
+    else if (pending === undefined) void renew(isValid(now) ? "renewal" : "cold");
   }
 
   return {
@@ -146,8 +153,16 @@ export function createKeptToken(options: KeptTokenOptions): KeptToken {
       if (always || isValid(clock.now())) arm(0);
     },
     stop: (successor) => {
-      stopped ??= successor === undefined ? {} : { successor };
+      stopped = true;
       cancelTimer();
+      if (successor === undefined || pending === undefined) return;
+      handedOver = true;
+      pending.resolve(successor());
     },
   };
+}
+
+/** How long a token still lives, in milliseconds; 0 for none. */
+function leftOf(token: IdToken | undefined, now: Instant): number {
+  return token === undefined ? 0 : Math.max(0, token.lifeMs - elapsedMs(token.obtainedAt, now));
 }

@@ -18,7 +18,9 @@ const SOCKET_UMASK = 0o117;
 export async function listen(app: FastifyInstance, address: Address): Promise<Address> {
   try {
     if (address.kind === "unix") return await listenOnSocket(app, address);
-    await app.listen({ host: address.host, port: address.port });
+    // Where the name has two addresses, there would be two servers, of which one is drained.
+    const host = address.host.toLowerCase() === "localhost" ? "127.0.0.1" : address.host;
+    await app.listen({ host, port: address.port });
   } catch (cause) {
     if (cause instanceof StartError) throw cause;
     const code = codeOf(cause) ?? "unknown error";

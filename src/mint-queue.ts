@@ -42,12 +42,18 @@ export interface MintQueueOptions {
   readonly first: string | undefined;
   /** Bound on one mint from when it is asked for, waiting for its turn included. */
   readonly mintTimeoutMs: number;
+  /** How many mints may wait for their turn, beside the first audience's; more fail at once. */
+  readonly maxWaiting: number;
   readonly clock: Clock;
   readonly events: MintEvents;
 }
 
 /** Exchanges at once: enough to warm many audiences soon, few enough to stay polite. */
 const MAX_CONCURRENT_MINTS = 8;
+/** What a change of the account mints ahead of need gives way to what somebody waits for. */
+const PRIORITY = { first: 2, usual: 1, swap: 0 };
+/** How long an audience that found no place in the queue keeps away from it. */
+const OVERLOADED_MS = 1000;
 
 /** Creates the one place where exchanges are made, a few at a time, each bounded and told of. */
 export function createMintQueue(options: MintQueueOptions): MintQueue {
@@ -59,8 +65,10 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
 
   async function runInTime(
     audience: string,
+    priority: number,
     task: (signal: AbortSignal) => Promise<IdToken>,
   ): Promise<IdToken> {
+    if (queue.size >= options.maxWaiting && audience !== options.first) throw overloaded();
     const deadline = new AbortController();
     const { signal } = deadline;
     const cancel = clock.schedule(mintTimeoutMs, () =>
@@ -68,7 +76,6 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     );
     open.add(deadline);
     try {
-      const priority = audience === options.first ? 1 : 0;
       return await queue.add(() => task(signal), { signal, priority });
     } catch (cause) {
       if (cause instanceof MintError) throw cause;
@@ -80,12 +87,14 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
   }
 
   async function exchange(mint: Mint, audience: string, signal: AbortSignal): Promise<IdToken> {
+    const holding = refusals.holding(mint);
+    if (holding !== undefined) throw holding;
     try {
       const token = await mint(audience, signal);
       refusals.forget(mint);
       return token;
     } catch (error) {
-      if (error instanceof MintError && error.ofCredential) refusals.remember(mint, error);
+      if (error instanceof MintError) refusals.remember(mint, error);
       throw error;
     }
   }
@@ -93,18 +102,17 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
   async function run(mint: Mint, audience: string, reason: MintReason): Promise<IdToken> {
     const startedAt = clock.now();
     const durationMs = () => Math.round(elapsedMs(startedAt, clock.now()));
-    // A refusal that holds was told of when it came; then no exchange is made.
-    let holding: MintError | undefined;
+    const usual = reason === "swap" ? PRIORITY.swap : PRIORITY.usual;
+    const priority = audience === options.first ? PRIORITY.first : usual;
     try {
-      const token = await runInTime(audience, (signal) => {
-        holding = refusals.holding(mint);
-        return holding === undefined ? exchange(mint, audience, signal) : Promise.reject(holding);
-      });
+      const token = await runInTime(audience, priority, (signal) =>
+        exchange(mint, audience, signal),
+      );
       if (!closed) tellOfToken(token, reason, durationMs());
       return token;
     } catch (error) {
-      if (holding !== undefined || !(error instanceof MintError)) throw error;
-      if (!closed) {
+      // A refusal that holds was told of when it came.
+      if (error instanceof MintError && error.holdsForMs === undefined && !closed) {
         events.mintFailed({ audience, reason, error, durationMs: durationMs() });
         const { issuerNowMs } = error;
         if (issuerNowMs !== undefined) events.clockCompared(startedAt.wallMs - issuerNowMs);
@@ -127,4 +135,9 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
       }
     },
   };
+}
+
+function overloaded(): MintError {
+  const message = "too many audiences wait for their tokens";
+  return new MintError("mint_unavailable", message, { holdsForMs: OVERLOADED_MS });
 }

@@ -14,20 +14,23 @@ const JITTER = 0.1;
 
 /**
  * How long to leave the token endpoint alone after the `failures`-th failure in a row (from 1),
- * in milliseconds: doubling, jittered by 10 % with `random` in [0, 1), and never before
- * the endpoint's own `Retry-After`. `serving` says whether an unexpired token is there meanwhile.
+ * in milliseconds: doubling, jittered by 10 % with `random` in [0, 1), and never before the
+ * endpoint's own `Retry-After`. `leftMs` says how long an unexpired token is served meanwhile:
+ * a pause that is long because of it does not outlast it.
  */
 export function retryPauseMs(
   error: MintError,
   failures: number,
-  serving: boolean,
+  leftMs: number,
   random: number,
 ): number {
-  const lastWithout = error.permanent ? LAST_PERMANENT_MS : LAST_PASSING_MS;
-  const last = serving ? LAST_WHILE_SERVING_MS : lastWithout;
-  const pauseMs = Math.min(FIRST_MS * 2 ** Math.min(failures - 1, 10), last);
-  const asked = Math.min(error.retryAfterMs, LONGEST_RETRY_AFTER_MS);
-  return Math.max(pauseMs * jitter(random), asked);
+  const pauseUpTo = (lastMs: number) => {
+    const pauseMs = Math.min(FIRST_MS * 2 ** Math.min(failures - 1, 10), lastMs);
+    const asked = Math.min(error.retryAfterMs, LONGEST_RETRY_AFTER_MS);
+    return Math.max(pauseMs * jitter(random), asked);
+  };
+  const withoutToken = pauseUpTo(error.permanent ? LAST_PERMANENT_MS : LAST_PASSING_MS);
+  return Math.min(pauseUpTo(LAST_WHILE_SERVING_MS), Math.max(leftMs, withoutToken));
 }
 
 /** A factor within 10 % of 1, for `random` in [0, 1). */

@@ -88,7 +88,13 @@ async function buildTokenParts(config: Config, clock: Clock, log: Logger) {
   });
   const events = tellBoth(metrics, logEvents(log));
   const { mintTimeoutMs, maxAudiences, refreshAt } = config;
-  const queue = createMintQueue({ first: defaultAudience, mintTimeoutMs, clock, events });
+  const queue = createMintQueue({
+    first: defaultAudience,
+    mintTimeoutMs,
+    maxWaiting: maxAudiences + config.audiences.length,
+    clock,
+    events,
+  });
   const tokens = createTokenSource({
     mint: initial.mint,
     queue,
@@ -134,7 +140,7 @@ async function buildApps(
   const { token, tokenToPush } = tokens;
   const app = await buildApp({
     ...common,
-    check: { secret, chooseAudience, token, tokenHeader, checked: metrics.checked },
+    check: { secret, chooseAudience, token, tokenHeader, checked: metrics.checked, isDraining },
     push: { secret, chooseAudience, token: tokenToPush, pushed: metrics.pushed },
   });
   return { app, admin: await buildApp(common) };

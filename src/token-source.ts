@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { Clock } from "./clock.ts";
+import { elapsedMs, type Clock } from "./clock.ts";
 import type { MintError } from "./errors.ts";
 import { createKeptToken, type KeptToken } from "./kept-token.ts";
 import type { Mint, MintQueue } from "./mint-queue.ts";
@@ -50,9 +50,14 @@ export interface TokenSource {
   readonly close: () => void;
 }
 
+/** Mints at once for a change of the account; the rest of the queue's places are for checks. */
+const CONCURRENT_AHEAD = 4;
+/** A change of the account waits no longer for tokens that nobody has asked for yet. */
+const MAX_AHEAD_MS = 30_000;
+
 /** Creates the token cache over a way to mint. */
 export function createTokenSource(options: TokenSourceOptions): TokenSource {
-  const { queue } = options;
+  const { queue, clock } = options;
   let { mint } = options;
   const configured = new Map(
     options.configured.map((audience) => [audience, keep(audience, true)]),
@@ -84,16 +89,15 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const token = (audience: string) => keptFor(audience).get();
 
   async function useAccount(next: Mint, first: IdToken): Promise<void> {
-    const cached = [...others].filter(([, kept]) => kept.peek().token !== undefined);
+    // The least recently used first, as they are put back.
+    const cached = [...others].toReversed().filter(([, kept]) => kept.peek().token !== undefined);
     const audiences = new Set([...configured.keys(), ...cached.map(([audience]) => audience)]);
     const seeds = new Map([[first.audience, first]]);
-    const mintSeed = async (audience: string) =>
-      seeds.set(audience, await queue.run(next, audience, "swap"));
     const missing = [...audiences].filter((audience) => !seeds.has(audience));
-    await Promise.allSettled(missing.map(mintSeed));
+    await mintAhead(next, missing, (minted) => seeds.set(minted.audience, minted));
     // From here to the end in one turn, so that no check meets both accounts.
     mint = next;
-    for (const [audience, kept] of [...configured, ...others]) kept.stop(() => token(audience));
+    const before = [...configured, ...others];
     others.clear();
     for (const audience of audiences) {
       const always = configured.has(audience);
@@ -101,7 +105,25 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
       if (always) configured.set(audience, keep(audience, true, seed));
       else if (seed !== undefined) others.set(audience, keep(audience, false, seed));
     }
+    for (const [audience, kept] of before) kept.stop(() => token(audience));
     start();
+  }
+
+  /** Mints a few at a time, each with its whole time, until all are done or it has taken too long. */
+  async function mintAhead(
+    next: Mint,
+    audiences: readonly string[],
+    onMinted: (token: IdToken) => void,
+  ): Promise<void> {
+    const startedAt = clock.now();
+    const left = audiences.values();
+    const work = async () => {
+      for (const audience of left) {
+        if (elapsedMs(startedAt, clock.now()) > MAX_AHEAD_MS) return;
+        await queue.run(next, audience, "swap").then(onMinted, () => {});
+      }
+    };
+    await Promise.all(Array.from({ length: CONCURRENT_AHEAD }, work));
   }
 
   function start(): void {

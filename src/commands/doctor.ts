@@ -1,4 +1,5 @@
 import { duration, serveSettings } from "../config.ts";
+import { urlOf } from "../envoy-config.ts";
 import { proxyEnvironment } from "../credentials/metadata-server.ts";
 import {
   createChecklist,
@@ -99,7 +100,7 @@ export function parseDoctorFlags(
         // Given but wrong, it is one fault and not two.
         defaultAudience = texts.at(-1);
         const service = doctorSettings.service.read(texts);
-        if (service !== undefined) defaultAudience = `https://${service.host}`;
+        if (service !== undefined) defaultAudience = urlOf(service);
         return service;
       },
     },

@@ -48,7 +48,9 @@ export function parseAuthorizedUser(fields: Fields, clock: Clock): Identity {
         const idToken = jsonOf(answer, PEER)["id_token"];
         return parseIdToken(idToken, audience, obtainedAt, issuerNowMs);
       } catch (cause) {
-        if (cause instanceof InvalidIdToken) throw new MintError("mint_rejected", INSTEAD);
+        if (cause instanceof InvalidIdToken) {
+          throw new MintError("mint_rejected", INSTEAD, { ofCredential: true });
+        }
         throw cause;
       }
     },

@@ -21,6 +21,8 @@ export interface MetadataServer {
 /** Compute Engine's address, which needs no DNS. */
 const ADDRESS = "169.254.169.254";
 /** Both ends name themselves, so that neither takes a stranger for the other. */
+/** A token waits no longer for the name of its account. */
+const NAME_TIMEOUT_MS = 1000;
 const FLAVOR = "Metadata-Flavor";
 const NO_ACCOUNT =
   "attach a service account to the Cloud Run service (gcloud run services update SERVICE " +
@@ -59,10 +61,11 @@ export function createMetadataServer(env: NodeJS.ProcessEnv, clock: Clock): Meta
     mint: async (audience, signal) => {
       const obtainedAt = clock.now();
       const query = new URLSearchParams({ audience, format: "full" });
+      const briefly = AbortSignal.any([signal, AbortSignal.timeout(NAME_TIMEOUT_MS)]);
       const [answer] = await Promise.all([
         ask(`identity?${query.toString()}`, signal),
         // It may have been absent so far, or have changed; without it the token is as good.
-        learnPrincipal(signal).catch(() => {}),
+        learnPrincipal(briefly).catch(() => {}),
       ]);
       return idTokenOf(answer.body.trim(), audience, obtainedAt, answer, peer);
     },
@@ -106,7 +109,9 @@ async function askServer(url: URL, peer: Peer, signal: AbortSignal): Promise<Ans
   }
   // It refuses in plain text.
   if (status === 400 || status === 403 || status === 404) {
-    throw new MintError("mint_rejected", `${peer.name} has no account (${status}): ${NO_ACCOUNT}`);
+    const message = `${peer.name} has no account (${status}): ${NO_ACCOUNT}`;
+    // A 400 may be for the audience alone.
+    throw new MintError("mint_rejected", message, { ofCredential: status !== 400 });
   }
   return requireOk(answer, peer);
 }

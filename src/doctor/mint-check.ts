@@ -43,7 +43,13 @@ async function mintOnce(
   timeoutMs: number,
 ): Promise<IdToken> {
   const events = { minted: () => {}, mintFailed: () => {}, clockCompared: () => {} };
-  const options = { first: audience, mintTimeoutMs: timeoutMs, clock: systemClock, events };
+  const options = {
+    first: audience,
+    mintTimeoutMs: timeoutMs,
+    maxWaiting: 0,
+    clock: systemClock,
+    events,
+  };
   try {
     return await createMintQueue(options).run(mint, audience, "cold");
   } catch (error) {

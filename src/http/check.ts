@@ -15,6 +15,8 @@ export interface CheckOptions {
   /** The header that carries the token. */
   readonly tokenHeader: string;
   readonly checked: (outcome: CheckOutcome, durationMs: number) => void;
+  /** Whether connections are to be ended with their next answer. */
+  readonly isDraining: () => boolean;
 }
 
 /** The path that every check request has been rewritten to. */
@@ -26,7 +28,7 @@ export const CHECK_PATH = "/check";
  * error and not as a denial.
  */
 export async function checkPlugin(app: FastifyInstance, options: CheckOptions): Promise<void> {
-  const { secret, chooseAudience, token, tokenHeader, checked } = options;
+  const { secret, chooseAudience, token, tokenHeader, checked, isDraining } = options;
 
   function refuse(reply: FastifyReply, status: 403 | 503, code: CheckOutcome, startedMs: number) {
     checked(code, performance.now() - startedMs);
@@ -56,12 +58,18 @@ export async function checkPlugin(app: FastifyInstance, options: CheckOptions): 
       // A cached token is answered in the same turn: no promise, no wait.
       if (!(found instanceof Promise)) return allow(reply, found, startedMs);
       return found.then(
-        (minted) => allow(reply, minted, startedMs),
+        (minted) => allow(endingIf(isDraining(), reply), minted, startedMs),
         (error: unknown) => {
           if (!(error instanceof MintError)) throw error;
-          return refuse(reply, 503, error.code, startedMs);
+          return refuse(endingIf(isDraining(), reply), 503, error.code, startedMs);
         },
       );
     },
   });
+}
+
+/** The drain tells what comes after its start; what waited for a mint meanwhile learns of it here. */
+function endingIf(isDraining: boolean, reply: FastifyReply): FastifyReply {
+  if (isDraining) reply.raw.shouldKeepAlive = false;
+  return reply;
 }

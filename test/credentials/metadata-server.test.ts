@@ -62,6 +62,12 @@ describe("the metadata server", () => {
     expect(found.principal).toBe(MACHINE_ACCOUNT);
   });
 
+  it("that does not name the account gives a token all the same", async () => {
+    const found = await find();
+    world.metadata.setFault("nameless");
+    expect(await mintOnce(found)).toMatchObject({ email: MACHINE_ACCOUNT });
+  });
+
   it("is not taken for one without Metadata-Flavor", async () => {
     world.metadata.setFault("stranger");
     const error = await mintFails(await find());

@@ -3,6 +3,7 @@ import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { envoyConfigNames } from "../../src/commands/envoy.ts";
 import { findEnvoy } from "../support/envoy-binary.ts";
 import { ROOT, runMain, runOrThrow } from "../support/server-process.ts";
@@ -43,6 +44,16 @@ const CASES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   "tunnel-server": [[], ["--port", "9000", "--target", "db.internal:5432"]],
 };
 
+/** Every value of a key, wherever it stands in a config. */
+function valuesOf(config: string, wanted: string): readonly unknown[] {
+  const values: unknown[] = [];
+  JSON.parse(JSON.stringify(parse(config, { merge: true })), (key, value: unknown) => {
+    if (key === wanted) values.push(value);
+    return value;
+  });
+  return values;
+}
+
 describe("every config in envoy/", () => {
   it("is known to the envoy command, and tried here", async () => {
     const files = (await readdir(join(ROOT, "envoy"))).sort();
@@ -58,9 +69,22 @@ describe("every config in envoy/", () => {
     expect(await validate(config)).toContain("OK");
   });
 
-  it.each(envoyConfigNames)("%s lets no request pass without a token", async (name) => {
-    const config = await runOrThrow(["envoy", name, ...(CASES[name]?.[0] ?? [])]);
-    expect(config).not.toContain("failure_mode_allow: true");
+  it.each(["tunnel-client", "gateway"])(
+    "%s fails where it cannot ask for a token",
+    async (name) => {
+      const config = await runOrThrow(["envoy", name, ...SERVICE]);
+      expect(valuesOf(config, "failure_mode_allow")).toEqual([false]);
+      expect(valuesOf(config, "status_on_error")).toEqual([{ code: "ServiceUnavailable" }]);
+    },
+  );
+
+  it.each([
+    ["gateway-push", []],
+    // Cloud Run refuses there: what the filter itself refuses, no TCP client would hear of.
+    ["tunnel-client-push", [true]],
+  ])("%s sends a request without a token: %j", async (name, allowed) => {
+    const config = await runOrThrow(["envoy", name, ...SERVICE]);
+    expect(valuesOf(config, "allow_request_without_credential")).toEqual(allowed);
   });
 });
 

@@ -23,6 +23,7 @@ const nextEvent = createGate();
 const redirects: Readonly<Record<string, string>> = {
   "/to-itself": `https://${API_HOST}/next?a=b#c`,
   "/to-its-port": `https://${API_HOST.toUpperCase()}:443/next`,
+  "/to-itself-by-any-scheme": `//${API_HOST}/next`,
   "/to-its-root": `http://${API_HOST}`,
   "/to-a-path": "/next",
   "/to-another": `https://other.example.com/?u=https://${API_HOST}/next`,
@@ -126,6 +127,7 @@ describe("gateway", () => {
       (await fetch(gateway.url + path, { redirect: "manual" })).headers.get("location");
     expect(await locationOf("/to-itself")).toBe(`${gateway.url}/next?a=b#c`);
     expect(await locationOf("/to-its-port")).toBe(`${gateway.url}/next`);
+    expect(await locationOf("/to-itself-by-any-scheme")).toBe(`${gateway.url}/next`);
     expect(await locationOf("/to-its-root")).toBe(gateway.url);
     for (const path of ["/to-a-path", "/to-another", "/to-a-longer-name"]) {
       expect(await locationOf(path)).toBe(redirects[path]);
@@ -162,6 +164,17 @@ describe("gateway", () => {
     socket.close(4001, "done");
     expect(await once(socket, "close")).toEqual([4001, Buffer.from("done")]);
     expect(gateway.google.cloudRun.requests.at(-1)).toMatchObject({ status: 101 });
+  });
+
+  it("finds an auth server by name, where that listens on an IPv4 address", async () => {
+    const { google, authServer } = gateway;
+    await using other = await startEnvoy("gateway", [
+      ...google.serviceFlags(API_HOST),
+      "--listen=127.0.0.1:0",
+      `--authz=${authServer.address.replace("127.0.0.1", "localhost")}`,
+    ]);
+    const response = await fetch(`http://127.0.0.1:${other.port("http")}/`);
+    expect(response.status).toBe(200);
   });
 
   it("sends nothing to a server whose certificate is for another host", async () => {

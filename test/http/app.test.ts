@@ -23,6 +23,7 @@ async function setUp(check: Partial<CheckOptions> = {}, health: Partial<HealthOp
       token: () => warm,
       tokenHeader: "authorization",
       checked: (outcome) => outcomes.push(outcome),
+      isDraining: () => false,
       ...check,
     },
     health: {

@@ -33,7 +33,13 @@ async function setUp(configured: readonly string[] = [A, B], secret?: PushOption
       ? Promise.reject(unavailable)
       : (tokens.get(audience) ?? Promise.resolve(renew(audience)));
   const app = await buildApp({
-    check: { chooseAudience, token, tokenHeader: "authorization", checked: () => {} },
+    check: {
+      chooseAudience,
+      token,
+      tokenHeader: "authorization",
+      checked: () => {},
+      isDraining: () => false,
+    },
     push: { secret, chooseAudience, token, pushed: (outcome) => outcomes.push(outcome) },
     health: {
       readiness: () => [],
@@ -176,6 +182,13 @@ describe("a discovery request", () => {
     });
     expect(outcomes).toEqual(["push_malformed"]);
     expect(faults).toEqual([]);
+  });
+
+  it("is malformed with more names than Envoy ever asks for at once", async () => {
+    const { push } = await setUp();
+    const names = (count: number) => Array.from({ length: count }, (_, index) => `${index}`);
+    expect((await push({ resource_names: names(101) })).statusCode).toBe(400);
+    expect((await push({ resource_names: names(100) })).statusCode).toBe(200);
   });
 
   it.each(["application/json; charset=utf-8", "text/plain", "nonsense"])(

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { Agent, request, type IncomingMessage } from "node:http";
+import { connect } from "node:net";
 import { json, text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startServer, type LogLine, type ServerProcess } from "../support/server-process.ts";
@@ -150,6 +152,24 @@ describe("SIGTERM", () => {
     expect(after.statusCode).toBe(200);
     expect(after.headers["connection"]).toBe("close");
     await text(after);
+    expect(await server.ended).toBe(0);
+  });
+
+  it("ends a kept connection with the answer to a check that had to wait, and is gone", async () => {
+    await using server = await serve("--mint-timeout", "60s", "--drain-timeout", "60s");
+    await minted(server, A);
+    const idle = connect({ host: "127.0.0.1", port: Number(new URL(server.url).port) });
+    await once(idle, "connect");
+    endpoint.hold();
+    const open = check(server, OTHER, new Agent({ keepAlive: true }));
+    await endpoint.nextExchange();
+    server.signal("SIGTERM");
+    // When idle connections are closed, new ones have ended, too.
+    await once(idle.resume(), "close");
+    endpoint.release();
+    const answer = await open;
+    expect(answer.headers["connection"]).toBe("close");
+    await text(answer);
     expect(await server.ended).toBe(0);
   });
 

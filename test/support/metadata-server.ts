@@ -12,10 +12,10 @@ export interface MetadataServer extends AsyncDisposable {
   /** Changes the account of the machine; undefined takes it away. */
   readonly setAccount: (account: string | undefined) => void;
   /**
-   * Another behaviour from now on: `hang` never answers, `stranger` answers without
+   * Another behaviour from now on: `hang` never answers, `nameless` never tells the account, `stranger` answers without
    * `Metadata-Flavor`, a number is the status of every answer; undefined ends it.
    */
-  readonly setFault: (fault: "hang" | "stranger" | number | undefined) => void;
+  readonly setFault: (fault: "hang" | "nameless" | "stranger" | number | undefined) => void;
   /** Every request so far, as its path and audience. */
   readonly requests: readonly { readonly path: string; readonly audience: string | null }[];
 }
@@ -40,7 +40,7 @@ export async function startMetadataServer(options: MetadataServerOptions): Promi
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://metadata");
     const audience = searchParams.get("audience");
     journal.note({ path: pathname.replace(ROOT, ""), audience });
-    if (fault === "hang") return;
+    if (fault === "hang" || (fault === "nameless" && pathname === `${ROOT}email`)) return;
     if (fault === "stranger") return sendAny(response, 200, "<!doctype html><title>Log in</title>");
     if (request.method !== "GET" || request.headers[FLAVOR] !== "Google") {
       return sendAny(response, 403, "Missing required header: Metadata-Flavor");

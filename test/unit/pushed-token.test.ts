@@ -16,7 +16,7 @@ function setUp(lifeMs: number, options: Partial<TokenSourceOptions> = {}) {
   const endpoint = { lifeMs, mints: 0, isDown: false };
   const events = { minted: () => {}, mintFailed: () => {}, clockCompared: () => {} };
   const source = createTokenSource({
-    queue: createMintQueue({ first: A, mintTimeoutMs: 5000, clock, events }),
+    queue: createMintQueue({ first: A, mintTimeoutMs: 5000, maxWaiting: 1000, clock, events }),
     mint: async (audience) => {
       endpoint.mints += 1;
       if (endpoint.isDown) throw new MintError("mint_unavailable", "down");

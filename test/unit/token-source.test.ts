@@ -25,6 +25,7 @@ function setUp(options: Partial<TokenSourceOptions> = {}) {
   const queue = createMintQueue({
     first: A,
     mintTimeoutMs: 5000,
+    maxWaiting: 1000,
     clock,
     events: {
       minted: ({ reason }) => told.push(`minted ${reason}`),
@@ -191,6 +192,26 @@ describe("a due token", () => {
     expect(source.token(A)).toBe(renewed);
   });
 
+  it("is renewed soon after its expiry, however long the pauses had become", async () => {
+    const { source, clock, last, mints } = setUp();
+    source.start();
+    await settle();
+    await last().succeed();
+    // Every renewal fails, until the token ends.
+    while (clock.now().monotonicMs < 1000 + HOUR_MS) {
+      const [nextMs = 0] = clock.armed();
+      clock.advance(nextMs);
+      await settle();
+      if (clock.now().monotonicMs < 1000 + HOUR_MS) await last().fail(unavailable);
+    }
+    // The try at its end is under way: none waits for a pause.
+    expect(clock.now().monotonicMs).toBe(1000 + HOUR_MS);
+    const waiting = source.token(A);
+    const token = await last().succeed();
+    expect(await waiting).toBe(token);
+    expect(mints.length).toBeGreaterThan(10);
+  });
+
   it("is no longer served from the instant of its expiry", async () => {
     const { source, clock, mints, last } = setUp();
     source.start();
@@ -276,6 +297,25 @@ describe("audiences beyond the configured ones", () => {
 });
 
 describe("many cold audiences at once", () => {
+  it("fail at once where there is no more room to wait, but for the default audience", async () => {
+    const { source, mints, told, last } = setUp({ maxAudiences: 2000 });
+    const all = Array.from({ length: 1500 }, (_, index) =>
+      Promise.resolve(source.token(`https://${index}.run.app`)).catch((error: unknown) => error),
+    );
+    await settle();
+    const failed = await Promise.all(all.slice(1008));
+    expect(failed).toEqual(
+      Array<unknown>(492).fill(expect.objectContaining({ code: "mint_unavailable" })),
+    );
+    expect(told).toEqual([]);
+    const first = source.token(A);
+    await settle();
+    await mints[0]?.succeed();
+    expect(last().audience).toBe(A);
+    const token = await last().succeed();
+    expect(await first).toBe(token);
+  });
+
   it("make 8 exchanges at a time, the default audience's before those that wait", async () => {
     const { source, mints } = setUp({ maxAudiences: 1000 });
     const waiting = Array.from({ length: 20 }, (_, i) => source.token(`other-${i}`));
@@ -324,6 +364,25 @@ describe("a refused credential", () => {
     world.clock.advance(60_000);
     expect(await checkAll(world)).toBe(1);
     expect(world.told).toHaveLength(9);
+  });
+
+  it("is tried again as soon as the refusal no longer holds", async () => {
+    const { source, clock, last, mints } = setUp();
+    source.start();
+    await settle();
+    const gaps: number[] = [];
+    for (let tries = 0; tries < 8; tries++) {
+      await last().fail(refused);
+      const [before, made] = [clock.now().monotonicMs, mints.length];
+      while (mints.length === made) {
+        // Jitter lets a timer end before the refusal does.
+        clock.setRandom(mints.length % 2 === 0 ? 0 : 0.999);
+        clock.advance(clock.armed()[0] ?? 0);
+        await settle();
+      }
+      gaps.push(clock.now().monotonicMs - before);
+    }
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(33_000);
   });
 
   it("is used for all again after one exchange that works", async () => {
@@ -445,6 +504,34 @@ describe("another account", () => {
     expect(await waiting).toMatchObject({ header: "Bearer new" });
     expect(await other).toMatchObject({ header: "Bearer new" });
     expect(last()).toBe(second);
+  });
+
+  it("hands whoever waits over to the new account at once", async () => {
+    const { source, clock, mints } = setUp({ configured: [] });
+    const waiting = source.token(B);
+    await settle();
+    const next = () => Promise.resolve(idToken(B, clock.now()));
+    await source.useAccount(next, idToken("proof", clock.now()));
+    expect(await waiting).toMatchObject({ audience: B });
+    expect(mints).toHaveLength(1);
+  });
+
+  it("keeps the order in which audiences were used", async () => {
+    const { source, clock, last } = setUp({ configured: [], maxAudiences: 2 });
+    for (const audience of ["old", "recent"]) {
+      void source.token(audience);
+      await settle();
+      await last().succeed();
+    }
+    const minted: string[] = [];
+    const next = async (audience: string) => {
+      minted.push(audience);
+      return idToken(audience, clock.now());
+    };
+    await source.useAccount(next, idToken("proof", clock.now()));
+    await source.token("newer");
+    expect(source.token("recent")).not.toBeInstanceOf(Promise);
+    expect(minted.sort()).toEqual(["newer", "old", "recent"]);
   });
 
   it("leaves an audience cold that it cannot mint for, and goes on trying", async () => {
