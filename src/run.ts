@@ -159,7 +159,11 @@ interface Facts {
 function announce(config: Config, facts: Facts, log: Logger): void {
   log.info({ ...facts, audiences: config.audiences }, "listening");
   if (isExposed(config.listen)) {
-    log.warn({ listen: facts.listen }, "not a loopback address: whoever reaches it gets tokens");
+    const who = config.checkSecretFile === undefined ? "" : " and knows the check secret";
+    log.warn(
+      { listen: facts.listen },
+      `not a loopback address: whoever reaches it${who} gets tokens`,
+    );
   }
   if (config.audiences.length + config.allowAudiences.length === 0) {
     log.warn("no audience is configured or allowed: every check is refused");
