@@ -1,61 +1,45 @@
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
+import { createHistogram } from "node:perf_hooks";
 import autocannon from "autocannon";
 import { readBanner } from "../test/support/tcp-service.ts";
 
-const ROUNDS = 5;
 const CONNECTIONS = 16;
-const LOAD_SECONDS = 3;
+const LOAD_SECONDS = 2;
 const TUNNELS = 300;
 const TUNNELS_AT_ONCE = 8;
 const ECHO_BYTES = 64 * 1_048_576;
+const ROUND_TRIPS = 1000;
+const ROUND_TRIP_BYTES = 64;
 
-/** The median of each, after a turn that does not count. */
-export async function inTurns<K extends string>(
-  measures: Readonly<Record<K, () => Promise<number>>>,
-): Promise<Readonly<Record<K, number>>> {
-  const names = Object.keys(measures) as K[];
-  const results = new Map(names.map((name) => [name, [] as number[]]));
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const name of names) {
-      const result = await measures[name]();
-      if (round > 0) results.get(name)?.push(result);
-    }
-  }
-  return Object.fromEntries(names.map((name) => [name, median(results.get(name) ?? [])])) as Record<
-    K,
-    number
-  >;
+/** How a server took a load of GETs, over kept connections and one at a time on each. */
+export interface RequestLoad {
+  readonly perSecond: number;
+  readonly p99Ms: number;
 }
 
-function median(figures: readonly number[]): number {
-  return figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)] ?? Number.NaN;
-}
-
-/** Requests a second. Throws an Error when one fails. */
-export async function requestRate(port: number): Promise<number> {
-  const url = `http://127.0.0.1:${port}/`;
-  const result = await autocannon({ url, connections: CONNECTIONS, duration: LOAD_SECONDS });
-  const { errors, non2xx, requests, duration } = result;
+/** Loads a URL for two seconds. Throws an Error when a request fails. */
+export async function loadRequests(url: string): Promise<RequestLoad> {
+  // The load's own histogram knows whole milliseconds only.
+  const latenciesUs = createHistogram();
+  const { promise, resolve, reject } = Promise.withResolvers<autocannon.Result>();
+  autocannon({ url, connections: CONNECTIONS, duration: LOAD_SECONDS }, (error, result) => {
+    if (error) reject(error as Error);
+    else resolve(result);
+  }).on("response", (_client, _status, _bytes, ms) => {
+    latenciesUs.record(Math.max(1, Math.round(ms * 1000)));
+  });
+  const { errors, non2xx, requests, duration } = await promise;
   if (errors + non2xx > 0) throw new Error(`${errors} errors and ${non2xx} refusals at ${url}`);
-  return requests.total / duration;
+  return { perSecond: requests.total / duration, p99Ms: latenciesUs.percentile(99) / 1000 };
 }
 
 /** Megabytes a second through one tunnel, there and back at once. */
 export async function echoRate(port: number): Promise<number> {
-  const socket = connect({ port, host: "127.0.0.1" });
-  await once(socket, "data");
+  const socket = await openTunnel(port);
   const chunk = Buffer.alloc(262_144, "x");
   const startedMs = performance.now();
   let sent = 0;
-  let received = 0;
-  const done = Promise.withResolvers<void>();
-  socket.on("error", done.reject);
-  socket.on("close", () => done.reject(new Error("the tunnel ended")));
-  socket.on("data", (data) => {
-    received += data.length;
-    if (received >= ECHO_BYTES) done.resolve();
-  });
   const fill = () => {
     while (sent < ECHO_BYTES) {
       sent += chunk.length;
@@ -63,11 +47,27 @@ export async function echoRate(port: number): Promise<number> {
     }
   };
   socket.on("drain", fill);
+  const echoed = receive(socket, ECHO_BYTES);
   fill();
-  await done.promise;
+  await echoed;
   const seconds = (performance.now() - startedMs) / 1000;
   socket.destroy();
   return ECHO_BYTES / 1e6 / seconds;
+}
+
+/** Microseconds that a small message takes through one tunnel and back. */
+export async function roundTripUs(port: number): Promise<number> {
+  const socket = await openTunnel(port);
+  const message = Buffer.alloc(ROUND_TRIP_BYTES, "x");
+  const startedMs = performance.now();
+  for (let trip = 0; trip < ROUND_TRIPS; trip++) {
+    const echoed = receive(socket, ROUND_TRIP_BYTES);
+    socket.write(message);
+    await echoed;
+  }
+  const totalMs = performance.now() - startedMs;
+  socket.destroy();
+  return (totalMs * 1000) / ROUND_TRIPS;
 }
 
 /** New tunnels a second, each open up to its first line. */
@@ -79,4 +79,28 @@ export async function tunnelRate(port: number): Promise<number> {
   };
   await Promise.all(Array.from({ length: TUNNELS_AT_ONCE }, openAll));
   return TUNNELS / ((performance.now() - startedMs) / 1000);
+}
+
+/** A connection whose greeting has come. */
+async function openTunnel(port: number): Promise<Socket> {
+  const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+  await once(socket, "data");
+  return socket;
+}
+
+/** Resolves when so many more bytes have come. Rejects when the connection ends first. */
+async function receive(socket: Socket, bytes: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let received = 0;
+  const onData = (data: Buffer) => {
+    received += data.length;
+    if (received >= bytes) resolve();
+  };
+  const onClose = () => reject(new Error("the tunnel ended"));
+  socket.on("data", onData).on("error", reject).on("close", onClose);
+  try {
+    await promise;
+  } finally {
+    socket.off("data", onData).off("error", reject).off("close", onClose);
+  }
 }
