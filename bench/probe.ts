@@ -1,6 +1,7 @@
 // Loaded into a server ahead of its own code: at each SIGUSR2 it logs a line of what it knows.
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { memoryUsage } from "node:process";
+import { setTimeout } from "node:timers/promises";
 
 /** What a probed server logs. */
 export interface Reading {
@@ -13,22 +14,27 @@ export interface Reading {
 }
 
 const RESOLUTION_MS = 1;
-/** The collection itself is a block that is not to be counted. */
-const SETTLE_MS = 20;
+/** Until closed connections have gone; also between two collections, the second for the leftovers. */
+const SETTLE_MS = 200;
 
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 let readings = 0;
 delay.enable();
 
-process.on("SIGUSR2", () => {
+process.on("SIGUSR2", () => void read());
+
+async function read(): Promise<void> {
   const longestBlockMs = Math.max(0, delay.max / 1e6 - RESOLUTION_MS);
+  await setTimeout(SETTLE_MS);
+  globalThis.gc?.();
+  await setTimeout(SETTLE_MS);
   globalThis.gc?.();
   const { heapUsed, external, rss } = memoryUsage();
-  setTimeout(() => {
-    delay.reset();
-    readings += 1;
-    const memory = { heapBytes: heapUsed + external, residentBytes: rss };
-    const reading: Reading = { probe: readings, ...memory, longestBlockMs };
-    process.stdout.write(`${JSON.stringify(reading)}\n`);
-  }, SETTLE_MS);
-});
+  // The collections themselves are blocks that are not to be counted.
+  await setTimeout(SETTLE_MS);
+  delay.reset();
+  readings += 1;
+  const memory = { heapBytes: heapUsed + external, residentBytes: rss };
+  const reading: Reading = { probe: readings, ...memory, longestBlockMs };
+  process.stdout.write(`${JSON.stringify(reading)}\n`);
+}
