@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { createCertificateAuthority } from "../src/certificates.ts";
 import { renderEnvoyConfig } from "../src/envoy-config.ts";
 import { startEnvoyOn } from "../test/support/envoy-process.ts";
+import { startGoogle } from "../test/support/google.ts";
 import { startServer, type ServerProcess } from "../test/support/server-process.ts";
-import { createServiceAccount } from "../test/support/service-account.ts";
 import { makeTemporaryFolder } from "../test/support/temporary-folder.ts";
-import { startTokenEndpoint } from "../test/support/token-endpoint.ts";
 
 const HOST = "bench-abc123-ew.a.run.app";
 
@@ -23,11 +22,7 @@ export interface FrontEnd extends AsyncDisposable {
 export async function startFrontEnd(containerPort = 0): Promise<FrontEnd> {
   await using parts = new AsyncDisposableStack();
   const { path: folder } = parts.use(await makeTemporaryFolder());
-  const endpoint = parts.use(await startTokenEndpoint());
-  const account = createServiceAccount({ tokenUri: endpoint.url });
-  endpoint.register(account);
-  const keyFile = join(folder, "key.json");
-  await account.writeTo(keyFile);
+  const { keyFile } = parts.use(await startGoogle({ services: [] }));
   const authServer = parts.use(
     await startServer([`--credentials=${keyFile}`, `--audience=https://${HOST}`]),
   );

@@ -5,7 +5,8 @@ import { serveSettings } from "../../src/config.ts";
 import { settingRows } from "../../src/settings.ts";
 import { ROOT } from "./server-process.ts";
 
-const README = join(ROOT, "README.md");
+/** The README's path. */
+export const README = join(ROOT, "README.md");
 
 /** The README's tables that come from the code, by the name in their marks. */
 const TABLES: Readonly<Record<string, string>> = {
@@ -31,15 +32,15 @@ function table(head: readonly string[], settings: Parameters<typeof settingRows>
 export async function readReadme(): Promise<{ readonly is: string; readonly shouldBe: string }> {
   const is = await readFile(README, "utf8");
   let shouldBe = is;
-  for (const [name, text] of Object.entries(TABLES)) {
-    const between = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- end -->)`);
-    if (!between.test(shouldBe)) throw new Error(`README.md has no marks for ${name}`);
-    shouldBe = shouldBe.replace(
-      between,
-      (_, start: string, end: string) => `${start}${text}\n${end}`,
-    );
-  }
+  for (const [name, text] of Object.entries(TABLES)) shouldBe = withTable(shouldBe, name, text);
   return { is, shouldBe };
+}
+
+/** The README with another text between the marks of this name. Throws where a mark is missing. */
+export function withTable(readme: string, name: string, text: string): string {
+  const between = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- end -->)`);
+  if (!between.test(readme)) throw new Error(`README.md has no marks for ${name}`);
+  return readme.replace(between, (_, start: string, end: string) => `${start}${text}\n${end}`);
 }
 
 if (import.meta.main) await writeFile(README, (await readReadme()).shouldBe);

@@ -1,0 +1,61 @@
+import { once } from "node:events";
+import { connect, constants, type ClientHttp2Session } from "node:http2";
+import { expect, it } from "vitest";
+import { startEnvoy } from "../support/envoy-process.ts";
+import { startGateway } from "../support/gateway.ts";
+import { startHttpService } from "../support/http-service.ts";
+import { runOrThrow } from "../support/server-process.ts";
+import { startTcpService } from "../support/tcp-service.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+
+/** More than the 1000 and 33 a second that Envoy puts up with by default. */
+const STREAMS = 1300;
+const AT_ONCE = 50;
+
+/** Opens streams and resets each at its first answer. Rejects when the connection ends. */
+async function resetMany(session: ClientHttp2Session, method: string): Promise<void> {
+  let left = STREAMS;
+  const work = async () => {
+    while (left-- > 0) {
+      const stream = session.request({ ":method": method }, { endStream: method === "GET" });
+      await once(stream, "response");
+      stream.close(constants.NGHTTP2_CANCEL);
+      await once(stream, "close");
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+}
+
+/** Resolves with whether a connection that takes all that is still of use. */
+async function outlivesResets(port: number, method: string): Promise<boolean> {
+  const session = connect(`http://127.0.0.1:${port}`);
+  try {
+    await resetMany(session, method);
+    const pong = Promise.withResolvers<void>();
+    session.ping((error) => (error ? pong.reject(error) : pong.resolve()));
+    await pong.promise;
+    return !session.closed;
+  } finally {
+    session.destroy();
+  }
+}
+
+it("the tunnel server keeps a connection in which many tunnels end early", async () => {
+  await using certs = await makeTemporaryFolder();
+  await runOrThrow(["certs", certs.path]);
+  await using target = await startTcpService();
+  const flags = ["--port=0", `--target=127.0.0.1:${target.port}`, `--cert-dir=${certs.path}`];
+  await using server = await startEnvoy("tunnel-server", flags);
+  expect(await outlivesResets(server.port("http"), "POST")).toBe(true);
+});
+
+it.each(["gateway", "gateway-push"] as const)(
+  "%s keeps a connection in which many requests are cancelled",
+  async (config) => {
+    const request = (_request: unknown, response: { write: (text: string) => void }) =>
+      response.write("begun");
+    await using container = await startHttpService({ request });
+    await using gateway = await startGateway({ container, config });
+    expect(await outlivesResets(gateway.port, "GET")).toBe(true);
+  },
+);
