@@ -101,8 +101,12 @@ export async function startServer(
     ended,
     stop,
     [Symbol.asyncDispose]: async () => {
-      if (child.exitCode === null && child.signalCode === null) await readMetrics(address);
-      await stop("SIGKILL");
+      const isRunning = child.exitCode === null && child.signalCode === null;
+      try {
+        if (isRunning) await readMetrics(address);
+      } finally {
+        await stop("SIGKILL");
+      }
     },
   };
 }
