@@ -8,7 +8,7 @@ const CONNECTIONS = 16;
 const LOAD_SECONDS = 2;
 const TUNNELS = 300;
 const TUNNELS_AT_ONCE = 8;
-const ECHO_BYTES = 64 * 1_048_576;
+const ECHO_BYTES = 128 * 1_048_576;
 const ROUND_TRIPS = 1000;
 const ROUND_TRIP_BYTES = 64;
 

@@ -8,7 +8,7 @@ import { echoRate, roundTripUs, tunnelRate } from "./loads.ts";
 import { onTcpHops } from "./tcp-hops.ts";
 import { inTurns, type Tell } from "./turns.ts";
 
-const ROUNDS = 7;
+const ROUNDS = 9;
 
 interface Ports {
   readonly check: number;
