@@ -2,7 +2,6 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import type { MintCode, PushCode, RefusalCode } from "./errors.ts";
 import type { SwapEvents, SwapOutcome } from "./credential-source.ts";
 import type { Credential } from "./credential.ts";
-import { createDurationHistogram } from "./duration-histogram.ts";
 import type { MintEvents } from "./mint-queue.ts";
 import type { IdToken } from "./token.ts";
 
@@ -79,36 +78,36 @@ export function createMetrics(options: MetricsOptions): Metrics {
     collect: () => cached.set(options.cachedAudiences()),
   });
   return {
-    checked: checks.checked,
+    ...checks,
     ...pushes,
     ...mints,
     ...swaps,
-    render: async () => `${await registry.metrics()}\n${checks.renderDurations()}`,
+    render: () => registry.metrics(),
     contentType: registry.contentType,
   };
 }
 
-function createCheckMetrics(registry: Registry) {
+function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
   const total = new Counter({
     name: "idtoken_authz_checks_total",
     help: "Checks answered, by outcome.",
     labelNames: ["outcome"],
     registers: [registry],
   });
-  const seconds = createDurationHistogram({
+  const seconds = new Histogram({
     name: "idtoken_authz_check_duration_seconds",
     help: "Time to answer a check.",
     buckets: CHECK_BUCKETS,
+    registers: [registry],
   });
   // Looked up once: hashing labels would cost more than the rest of a check's bookkeeping.
   const byOutcome = new Map(CHECK_OUTCOMES.map((outcome) => [outcome, total.labels({ outcome })]));
   for (const counter of byOutcome.values()) counter.inc(0);
   return {
-    checked: (outcome: CheckOutcome, durationMs: number) => {
+    checked: (outcome, durationMs) => {
       byOutcome.get(outcome)?.inc();
       seconds.observe(durationMs / 1000);
     },
-    renderDurations: seconds.render,
   };
 }
 
