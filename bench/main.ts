@@ -6,6 +6,7 @@ import { benchCheck } from "./check.ts";
 import { benchGateway } from "./gateway.ts";
 import { sentence, table, type Line } from "./line.ts";
 import { describeMachine } from "./machine.ts";
+import { benchStart } from "./start.ts";
 import { benchTunnel } from "./tunnel.ts";
 import type { Tell } from "./turns.ts";
 
@@ -15,6 +16,7 @@ const BENCHMARKS = {
   gateway: { about: "requests through gateway and gateway-push", run: benchGateway },
   tunnel: { about: "bytes, round trips and connections of the tunnels", run: benchTunnel },
   audiences: { about: "memory, time and the event loop with many audiences", run: benchAudiences },
+  start: { about: "start time and idle memory of the bundle", run: benchStart },
 } satisfies Readonly<
   Record<string, { about: string; run: (tell: Tell) => Promise<readonly Line[]> }>
 >;

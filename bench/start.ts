@@ -1,16 +1,17 @@
-// Start time and idle memory of the bundle, as the image runs it, against a bare node:http server.
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
-import { startGoogle } from "../test/support/google.ts";
+import { promisify } from "node:util";
+import { startKeyedEndpoint, type KeyedEndpoint } from "../test/support/keyed-endpoint.ts";
 import { ROOT } from "../test/support/server-process.ts";
-import { makeTemporaryFolder } from "../test/support/temporary-folder.ts";
+import { compare, type Line } from "./line.ts";
+import { inTurns, type Tell } from "./turns.ts";
 
-const RUNS = 21;
+const ROUNDS = 15;
 /** After its first token and this pause a server counts as idle. */
 const IDLE_MS = 1000;
 const BUNDLE = join(ROOT, "dist/idtoken-authz.cjs");
@@ -25,7 +26,6 @@ server.listen(0, "127.0.0.1", () => {
 `;
 
 interface Subject {
-  readonly name: string;
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   /** What it logs once it has come to rest. */
@@ -37,55 +37,75 @@ interface Sample {
   readonly idleMb: number;
 }
 
-await using parts = new AsyncDisposableStack();
-const subjects = await prepare();
-const samples = new Map<string, Sample[]>(subjects.map(({ name }) => [name, []]));
-for (let run = 0; run < RUNS; run += 1) {
-  for (const subject of subjects) samples.get(subject.name)?.push(await measure(subject));
+/** Start time, from spawn to `/livez`, and idle memory of the bundle, run as the image runs it. */
+export async function benchStart(tell: Tell): Promise<readonly Line[]> {
+  tell("building the bundle");
+  await promisify(execFile)(process.execPath, [join(ROOT, "build.ts")]);
+  await using keyed = await startKeyedEndpoint();
+  const subjects = await prepare(keyed);
+  const measures = {
+    bare: () => measure(subjects.bare),
+    program: () => measure(subjects.program),
+    withToken: () => measure(subjects.withToken),
+  };
+  const samples = await inTurns(measures, { rounds: ROUNDS, tell });
+  const start = (of: keyof typeof samples) => samples[of].map(({ startMs }) => startMs);
+  const idle = (of: keyof typeof samples) => samples[of].map(({ idleMb }) => idleMb);
+  const inTime = { unit: "ms", goal: { atMost: 1.6 } };
+  const inMemory = { unit: "MB", goal: { atMost: 1.5 } };
+  const base = "against bare node:http";
+  return [
+    compare(`the bundle's start ${base}`, start("program"), start("bare"), inTime),
+    compare(
+      `the same with a first token to mint ${base}`,
+      start("withToken"),
+      start("bare"),
+      inTime,
+    ),
+    compare(`the bundle's idle memory ${base}`, idle("program"), idle("bare"), inMemory),
+    compare(`the same with one token ${base}`, idle("withToken"), idle("bare"), inMemory),
+  ];
 }
-report();
 
-async function prepare(): Promise<readonly Subject[]> {
-  const folder = parts.use(await makeTemporaryFolder());
-  const google = parts.use(await startGoogle({ services: [] }));
-  const bare = join(folder.path, "bare.mjs");
+async function prepare({ folder, keyFile }: KeyedEndpoint) {
+  const bare = join(folder, "bare.mjs");
   await writeFile(bare, BARE);
   const dockerfile = await readFile(join(ROOT, "Dockerfile"), "utf8");
   const [, options = ""] = /NODE_OPTIONS="([^"]*)"/.exec(dockerfile) ?? [];
-  const env = { NODE_OPTIONS: options, NODE_COMPILE_CACHE: join(folder.path, "compiled") };
+  const env = { NODE_OPTIONS: options, NODE_COMPILE_CACHE: join(folder, "compiled") };
   // The bundle's first line tells the kernel how to run it.
   const [, flag = ""] = /^#!\S+ (\S+)\n/.exec(await readFile(BUNDLE, "utf8")) ?? [];
   const program = [flag, BUNDLE, "serve"];
   // As the image's build does it.
-  await once(start({ args: [...program, "--help"], env }), "close");
-  const serve = [...program, "--listen=127.0.0.1:0", `--credentials=${google.keyFile}`];
+  await once(spawnOne({ args: [...program, "--help"], env }), "close");
+  const serve = [...program, "--listen=127.0.0.1:0", `--credentials=${keyFile}`];
   const withToken = [...serve, "--audience=https://a.run.app"];
-  return [
-    { name: "bare node:http", args: [bare], env: {}, settled: '"listen"' },
-    { name: "idtoken-authz", args: serve, env, settled: '"listening"' },
-    { name: "idtoken-authz, one token", args: withToken, env, settled: '"minted an ID token"' },
-  ];
+  return {
+    bare: { args: [bare], env: {}, settled: '"listen"' },
+    program: { args: serve, env, settled: '"listening"' },
+    withToken: { args: withToken, env, settled: '"minted an ID token"' },
+  };
 }
 
-function start({ args, env }: Pick<Subject, "args" | "env">): ChildProcess {
+function spawnOne({ args, env }: Pick<Subject, "args" | "env">): ChildProcess {
   return spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "inherit"] });
 }
 
 async function measure(subject: Subject): Promise<Sample> {
   const startedMs = performance.now();
-  const child = start(subject);
+  const child = spawnOne(subject);
   const lines = createInterface(child.stdout ?? process.stdin)[Symbol.asyncIterator]();
   const nextWith = async (text: string): Promise<string> => {
     for (;;) {
       const { value, done } = await lines.next();
-      if (done) throw new Error(`${subject.name} ended early`);
+      if (done) throw new Error("a server ended early");
       if (value.includes(text)) return value;
     }
   };
   const line = await nextWith('"listen"');
   const { listen } = JSON.parse(line) as { listen: string };
   const { status } = await fetch(`http://${listen}/livez`);
-  if (status !== 200) throw new Error(`${subject.name} answered ${status}`);
+  if (status !== 200) throw new Error(`a server answered ${status}`);
   const startMs = performance.now() - startedMs;
   if (!line.includes(subject.settled)) await nextWith(subject.settled);
   await setTimeout(IDLE_MS);
@@ -98,29 +118,4 @@ async function measure(subject: Subject): Promise<Sample> {
 async function residentMb(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
-}
-
-function report(): void {
-  const base = {
-    startMs: spread("bare node:http", "startMs"),
-    idleMb: spread("bare node:http", "idleMb"),
-  };
-  console.log(`${RUNS} interleaved runs: median (lowest to highest), ratio of the medians`);
-  for (const { name } of subjects) {
-    const startMs = spread(name, "startMs");
-    const idleMb = spread(name, "idleMb");
-    console.log(
-      `${name.padEnd(26)}  start ${format(startMs)} ms, ${(startMs.median / base.startMs.median).toFixed(2)}` +
-        `  idle ${format(idleMb)} MB, ${(idleMb.median / base.idleMb.median).toFixed(2)}`,
-    );
-  }
-}
-
-function spread(name: string, of: keyof Sample) {
-  const sorted = (samples.get(name) ?? []).map((each) => each[of]).sort((a, b) => a - b);
-  return { median: sorted[RUNS >> 1] ?? NaN, low: sorted[0] ?? NaN, high: sorted.at(-1) ?? NaN };
-}
-
-function format({ median, low, high }: ReturnType<typeof spread>): string {
-  return `${median.toFixed(0)} (${low.toFixed(0)} to ${high.toFixed(0)})`;
 }
