@@ -34,9 +34,9 @@ describe("20 changes of the key file under load", () => {
     await rename(`${keyFile}.new`, keyFile);
   }
 
-  function newKey(clientEmail: string | undefined): ServiceAccount {
+  function newKey(clientEmail: string): ServiceAccount {
     const { url: tokenUri, register } = gateway.google.endpoint;
-    const key = createServiceAccount({ tokenUri, ...(clientEmail && { clientEmail }) });
+    const key = createServiceAccount({ tokenUri, clientEmail });
     register(key);
     return key;
   }
@@ -51,26 +51,27 @@ describe("20 changes of the key file under load", () => {
     const swapped = ({ msg }: LogLine) => msg === "changed the credential";
     const notUsed = ({ msg, level }: LogLine) =>
       level === "error" && String(msg).includes("the old credential stays");
+    const rounds = Array.from({ length: ROUNDS }, (_, round) => {
+      const [before = "", after = ""] = round % 2 === 0 ? ACCOUNTS : ACCOUNTS.toReversed();
+      const unknown = createServiceAccount({ tokenUri: google.endpoint.url });
+      return { before, after, same: newKey(before), unknown, other: newKey(after) };
+    });
     const load = startLoad(16, httpAttempt(gateway.url));
     let seen = authServer.lines().length;
-    for (let round = 0; round < ROUNDS; round++) {
-      const account = ACCOUNTS[round % 2];
-      const before = await identity();
-      // A new key of the account in use.
-      await replace(JSON.stringify(newKey(String(before)).keyFile));
+    for (const { before, after, same, unknown, other } of rounds) {
+      expect(await identity()).toBe(before);
+      await replace(JSON.stringify(same.keyFile));
       seen = await told(seen, swapped);
       // Cut short, as while it is written.
-      await replace(JSON.stringify(newKey(account).keyFile).slice(0, 1000));
+      await replace(JSON.stringify(other.keyFile).slice(0, 1000));
       seen = await told(seen, notUsed);
       // One that Google does not know.
-      const unknown = createServiceAccount({ tokenUri: google.endpoint.url });
       await replace(JSON.stringify(unknown.keyFile));
       seen = await told(seen, notUsed);
       expect(await identity()).toBe(before);
-      const next = newKey(ACCOUNTS[(round + 1) % 2]);
-      await replace(JSON.stringify(next.keyFile));
+      await replace(JSON.stringify(other.keyFile));
       seen = await told(seen, swapped);
-      expect(await identity()).toBe(next.clientEmail);
+      expect(await identity()).toBe(after);
     }
     await load.more(100);
     expect(await load.stop()).toEqual({ ok: expect.any(Number) });
