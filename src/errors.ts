@@ -25,7 +25,7 @@ export class MintError extends Error {
   readonly retryAfterMs: number;
   /** The token endpoint's own clock when it refused, in milliseconds, where it told. */
   readonly issuerNowMs: number | undefined;
-  /** How long a refusal that was told of before still holds, in milliseconds; then no exchange was made. */
+  /** How long a refusal that was told of before still holds, in milliseconds: no exchange was made. */
   readonly holdsForMs: number | undefined;
   /** Whether it is the credential that was refused, whatever the audience. */
   readonly ofCredential: boolean;

@@ -141,7 +141,7 @@ async function buildApps(
   const app = await buildApp({
     ...common,
     check: { secret, chooseAudience, token, tokenHeader, checked: metrics.checked, isDraining },
-    push: { secret, chooseAudience, token: tokenToPush, pushed: metrics.pushed },
+    push: { secret, chooseAudience, token: tokenToPush, pushed: metrics.pushed, isDraining },
   });
   return { app, admin: await buildApp(common) };
 }

@@ -17,9 +17,9 @@ export const serveHelp = () =>
   );
 
 /**
- * Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the credential file and the check secret again. Resolves
- * with the exit code: 0 after a drain, 1 when a second signal cut it short. Throws a UsageError or
- * StartError when it cannot start.
+ * Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the credential file and the check
+ * secret again. Resolves with the exit code: 0 after a drain, 1 when a second signal cut it short.
+ * Throws a UsageError or StartError when it cannot start.
  */
 export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessEnv) {
   const config = parseConfig(argv, env);

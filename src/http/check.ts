@@ -70,6 +70,5 @@ export async function checkPlugin(app: FastifyInstance, options: CheckOptions): 
 
 /** The drain tells what comes after its start; what waited for a mint meanwhile learns of it here. */
 function endingIf(isDraining: boolean, reply: FastifyReply): FastifyReply {
-  if (isDraining) reply.raw.shouldKeepAlive = false;
-  return reply;
+  return isDraining ? reply.header("connection", "close") : reply;
 }

@@ -21,6 +21,8 @@ export interface PushOptions {
   readonly token: (audience: string) => IdToken | Promise<IdToken>;
   /** Told of each secret that was asked for, or once of a request that was not read. */
   readonly pushed: (outcome: PushOutcome) => void;
+  /** Whether connections are to be ended with their next answer. */
+  readonly isDraining: () => boolean;
 }
 
 /** Where Envoy asks for secrets (SDS over REST). */
@@ -37,7 +39,7 @@ const MAX_REQUEST_BYTES = 1_048_576;
  * what is no request for secrets.
  */
 export async function pushPlugin(app: FastifyInstance, options: PushOptions): Promise<void> {
-  const { secret, chooseAudience, token, pushed } = options;
+  const { secret, chooseAudience, token, pushed, isDraining } = options;
 
   async function find(name: string): Promise<NamedSecret> {
     const named = name === DEFAULT_NAME ? undefined : name;
@@ -76,6 +78,8 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
     }
     const secrets = await Promise.all(names.map(find));
     for (const each of secrets) pushed(outcomeOf(each));
+    // The drain tells what comes after its start; what waited for a mint learns of it here.
+    if (isDraining()) reply.header("connection", "close");
     const outage = findOutage(secrets);
     if (outage !== undefined) return reply.code(503).send({ error: outage });
     return reply.send(discoveryResponse(secrets));

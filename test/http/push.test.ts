@@ -40,7 +40,13 @@ async function setUp(configured: readonly string[] = [A, B], secret?: PushOption
       checked: () => {},
       isDraining: () => false,
     },
-    push: { secret, chooseAudience, token, pushed: (outcome) => outcomes.push(outcome) },
+    push: {
+      secret,
+      chooseAudience,
+      token,
+      pushed: (outcome) => outcomes.push(outcome),
+      isDraining: () => false,
+    },
     health: {
       readiness: () => [],
       isDraining: () => false,

@@ -35,6 +35,16 @@ function check(server: ServerProcess, audience = A, agent?: Agent): Promise<Inco
   });
 }
 
+/** Asks for an audience's token as Envoy does that holds it. */
+function push(server: ServerProcess, audience: string, agent: Agent): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request(`${server.url}/v3/discovery:secrets`, { method: "POST", agent })
+      .once("response", resolve)
+      .once("error", reject)
+      .end(JSON.stringify({ resource_names: [audience] }));
+  });
+}
+
 const minted = (server: ServerProcess, audience: string) =>
   server.line((line) => line.msg === "minted an ID token" && line["audience"] === audience);
 
@@ -155,13 +165,16 @@ describe("SIGTERM", () => {
     expect(await server.ended).toBe(0);
   });
 
-  it("ends a kept connection with the answer to a check that had to wait, and is gone", async () => {
+  it.each([
+    ["a check", check],
+    ["a push", push],
+  ])("ends a kept connection with the answer to %s that had to wait", async (_what, ask) => {
     await using server = await serve("--mint-timeout", "60s", "--drain-timeout", "60s");
     await minted(server, A);
     const idle = connect({ host: "127.0.0.1", port: Number(new URL(server.url).port) });
     await once(idle, "connect");
     endpoint.hold();
-    const open = check(server, OTHER, new Agent({ keepAlive: true }));
+    const open = ask(server, OTHER, new Agent({ keepAlive: true }));
     await endpoint.nextExchange();
     server.signal("SIGTERM");
     // When idle connections are closed, new ones have ended, too.
