@@ -6,25 +6,19 @@ import {
   type Credentials,
 } from "../support/credential-files.ts";
 import { AUDIENCE, mintFails, mintOnce, readFrom } from "../support/mint-once.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
 
-let endpoint: TokenEndpoint;
 let world: Credentials;
 
 beforeAll(async () => {
-  endpoint = await startTokenEndpoint();
-  world = await createCredentials(endpoint);
+  world = await createCredentials();
 });
-afterAll(async () => {
-  await world?.[Symbol.asyncDispose]();
-  await endpoint?.[Symbol.asyncDispose]();
-});
+afterAll(() => world?.[Symbol.asyncDispose]());
 
 describe("a user's credential", () => {
   it("mints where the answer has an ID token for the audience", async () => {
     const user = { ...world.user, refreshToken: "1//other", idTokenAudience: AUDIENCE };
-    endpoint.registerUser(user);
-    const found = await readFrom(await world.write(userFile(user, endpoint)));
+    world.endpoint.registerUser(user);
+    const found = await readFrom(await world.write(userFile(user, world.endpoint)));
     expect(found).toMatchObject({ type: "authorized_user", principal: user.email });
     expect(await mintOnce(found)).toMatchObject({ aud: AUDIENCE, email: user.email });
   });

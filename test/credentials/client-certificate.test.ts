@@ -4,22 +4,18 @@ import { createCredentials, type Credentials } from "../support/credential-files
 import { FEDERATED_PRINCIPAL } from "../support/identity-provider.ts";
 import { readFrom } from "../support/mint-once.ts";
 import { startServer } from "../support/server-process.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
 import { startX509Federation, type X509Federation } from "../support/x509-federation.ts";
 
-let endpoint: TokenEndpoint;
 let world: Credentials;
 let x509: X509Federation;
 
 beforeAll(async () => {
-  endpoint = await startTokenEndpoint();
-  world = await createCredentials(endpoint);
-  x509 = await startX509Federation(endpoint, world);
+  world = await createCredentials();
+  x509 = await startX509Federation(world.endpoint, world);
 });
 afterAll(async () => {
   await x509?.[Symbol.asyncDispose]();
   await world?.[Symbol.asyncDispose]();
-  await endpoint?.[Symbol.asyncDispose]();
 });
 
 describe("a client certificate (X.509)", () => {

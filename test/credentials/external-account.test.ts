@@ -4,20 +4,14 @@ import { MintError } from "../../src/errors.ts";
 import { createCredentials, TARGET, type Credentials } from "../support/credential-files.ts";
 import { FEDERATED_PRINCIPAL } from "../support/identity-provider.ts";
 import { AUDIENCE, mintFails, mintOnce, readFrom } from "../support/mint-once.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
 
 const OPT_IN = { GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: "1" };
-let endpoint: TokenEndpoint;
 let world: Credentials;
 
 beforeAll(async () => {
-  endpoint = await startTokenEndpoint();
-  world = await createCredentials(endpoint);
+  world = await createCredentials();
 });
-afterAll(async () => {
-  await world?.[Symbol.asyncDispose]();
-  await endpoint?.[Symbol.asyncDispose]();
-});
+afterAll(() => world?.[Symbol.asyncDispose]());
 beforeEach(() => {
   world.apis.setFault("sts", undefined);
   world.apis.setFault("iam", undefined);

@@ -9,19 +9,13 @@ import {
   type Credentials,
 } from "../support/credential-files.ts";
 import { AUDIENCE, mintFails, mintOnce, readFrom } from "../support/mint-once.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
 
-let endpoint: TokenEndpoint;
 let world: Credentials;
 
 beforeAll(async () => {
-  endpoint = await startTokenEndpoint();
-  world = await createCredentials(endpoint);
+  world = await createCredentials();
 });
-afterAll(async () => {
-  await world?.[Symbol.asyncDispose]();
-  await endpoint?.[Symbol.asyncDispose]();
-});
+afterAll(() => world?.[Symbol.asyncDispose]());
 beforeEach(() => world.apis.setFault("iam", undefined));
 
 async function impersonating(account = TARGET, delegates: readonly string[] = []) {
@@ -40,16 +34,16 @@ describe("--impersonate over a service-account key", () => {
 
   it("keeps the access token from mint to mint", async () => {
     const found = await impersonating();
-    const before = endpoint.exchanges.length;
+    const before = world.endpoint.exchanges.length;
     await mintOnce(found);
     await mintOnce(found);
-    expect(endpoint.exchanges.length - before).toBe(1);
+    expect(world.endpoint.exchanges.length - before).toBe(1);
   });
 
   it("begins again with a new one where it was refused", async () => {
     const found = await impersonating();
     await mintOnce(found);
-    endpoint.accessTokens.revokeAll();
+    world.endpoint.accessTokens.revokeAll();
     const error = await mintFails(found);
     expect(error.code).toBe("mint_rejected");
     expect(error.message).toMatch(/refused: UNAUTHENTICATED/);

@@ -10,21 +10,15 @@ import {
 } from "../support/credential-files.ts";
 import { AUDIENCE, mintFails, mintOnce } from "../support/mint-once.ts";
 import { startServer } from "../support/server-process.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
 
-let endpoint: TokenEndpoint;
 let world: Credentials;
 let env: Record<string, string> = {};
 
 beforeAll(async () => {
-  endpoint = await startTokenEndpoint();
-  world = await createCredentials(endpoint);
+  world = await createCredentials();
   env = { ...world.env, HOME: "/no/such/home", GCE_METADATA_HOST: world.metadata.host };
 });
-afterAll(async () => {
-  await world?.[Symbol.asyncDispose]();
-  await endpoint?.[Symbol.asyncDispose]();
-});
+afterAll(() => world?.[Symbol.asyncDispose]());
 beforeEach(() => {
   world.metadata.setFault(undefined);
   world.metadata.setAccount(MACHINE_ACCOUNT);

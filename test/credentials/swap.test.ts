@@ -8,19 +8,13 @@ import {
   type FileContent,
 } from "../support/credential-files.ts";
 import { startServer } from "../support/server-process.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
 
-let endpoint: TokenEndpoint;
 let world: Credentials;
 
 beforeAll(async () => {
-  endpoint = await startTokenEndpoint();
-  world = await createCredentials(endpoint);
+  world = await createCredentials();
 });
-afterAll(async () => {
-  await world?.[Symbol.asyncDispose]();
-  await endpoint?.[Symbol.asyncDispose]();
-});
+afterAll(() => world?.[Symbol.asyncDispose]());
 
 describe("a credential file that changes its type", () => {
   it("is proven, then used; one that is not good is not", async () => {

@@ -7,19 +7,15 @@ import {
   type Credentials,
 } from "../support/credential-files.ts";
 import { runDoctor } from "../support/doctor.ts";
-import { startTokenEndpoint, type TokenEndpoint } from "../support/token-endpoint.ts";
 
 const AUDIENCE = "https://a.run.app";
 
 describe("doctor on", () => {
-  const parts = new AsyncDisposableStack();
-  let endpoint: TokenEndpoint;
   let world: Credentials;
   beforeAll(async () => {
-    endpoint = parts.use(await startTokenEndpoint());
-    world = parts.use(await createCredentials(endpoint));
+    world = await createCredentials();
   });
-  afterAll(() => parts.disposeAsync());
+  afterAll(() => world?.[Symbol.asyncDispose]());
 
   const diagnose = (...flags: readonly string[]) =>
     runDoctor([`--audience=${AUDIENCE}`, ...flags], {

@@ -11,13 +11,14 @@ import { startMetadataServer, type MetadataServer } from "./metadata-server.ts";
 import type { User } from "./refresh-grant.ts";
 import { createServiceAccount } from "./service-account.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
-import type { TokenEndpoint } from "./token-endpoint.ts";
+import { startTokenEndpoint, type TokenEndpoint } from "./token-endpoint.ts";
 
 /** A credential file's content. */
 export type FileContent = Readonly<Record<string, unknown>>;
 
 /** Every credential that a caller can have, each good at the stand-ins. */
 export interface Credentials extends AsyncDisposable {
+  readonly endpoint: TokenEndpoint;
   readonly apis: GoogleApis;
   readonly metadata: MetadataServer;
   readonly provider: IdentityProvider;
@@ -47,10 +48,11 @@ export const DELEGATE = "delegate@test-project.iam.gserviceaccount.com";
 export const KEY_ACCOUNT = "caller@test-project.iam.gserviceaccount.com";
 export const MACHINE_ACCOUNT = "machine@test-project.iam.gserviceaccount.com";
 
-/** Starts the stand-ins beside a token endpoint, and makes a credential of every kind. */
-export async function createCredentials(endpoint: TokenEndpoint): Promise<Credentials> {
-  const { issuer, accessTokens } = endpoint;
+/** Starts the stand-ins, beside a token endpoint or one of their own, and makes every credential. */
+export async function createCredentials(beside?: TokenEndpoint): Promise<Credentials> {
   await using parts = new AsyncDisposableStack();
+  const endpoint = beside ?? parts.use(await startTokenEndpoint());
+  const { issuer, accessTokens } = endpoint;
   const { path: folder } = parts.use(await makeTemporaryFolder());
   const apis = parts.use(await startGoogleApis({ issuer, accessTokens }));
   const account = MACHINE_ACCOUNT;
@@ -82,6 +84,7 @@ export async function createCredentials(endpoint: TokenEndpoint): Promise<Creden
   };
   const all = parts.move();
   return {
+    endpoint,
     apis,
     metadata,
     provider,
