@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createCertificateAuthority } from "../src/certificates.ts";
-import { renderEnvoyConfig } from "../src/envoy-config.ts";
+import { createCertificateAuthority } from "../src/envoy/certificates.ts";
+import { renderEnvoyConfig } from "../src/envoy/compose.ts";
 import { startEnvoyOn } from "../test/support/envoy-process.ts";
 import { startGoogle } from "../test/support/google.ts";
 import { startServer, type ServerProcess } from "../test/support/server-process.ts";

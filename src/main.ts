@@ -1,5 +1,5 @@
 import manifest from "../package.json" with { type: "json" };
-import { StartError, UsageError } from "./errors.ts";
+import { StartError, UsageError } from "./system/errors.ts";
 
 const HELP = `Usage: idtoken-authz [serve] [flags]
        idtoken-authz envoy NAME [flags]

@@ -1,8 +1,8 @@
 import { lstat, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { createCertificateAuthority, type CertificateAuthority } from "../certificates.ts";
-import { StartError, UsageError } from "../errors.ts";
-import { parseSettings } from "../settings.ts";
+import { createCertificateAuthority, type CertificateAuthority } from "../envoy/certificates.ts";
+import { StartError, UsageError } from "../system/errors.ts";
+import { parseSettings } from "../settings/table.ts";
 
 const DAYS = 90;
 

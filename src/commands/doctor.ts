@@ -1,5 +1,5 @@
-import { duration, serveSettings } from "../config.ts";
-import { urlOf } from "../envoy-config.ts";
+import { duration, serveSettings } from "../settings/serve.ts";
+import { urlOf } from "../envoy/compose.ts";
 import { proxyEnvironment } from "../credentials/metadata-server.ts";
 import {
   createChecklist,
@@ -13,8 +13,8 @@ import { checkFile, checkKey } from "../doctor/credential-checks.ts";
 import { checkEndpoint } from "../doctor/endpoint-checks.ts";
 import { checkMint, type Minted } from "../doctor/mint-check.ts";
 import { checkService } from "../doctor/service-check.ts";
-import { useProxies } from "../proxy.ts";
-import { formatHelp, one, parseSettings, toggle, type Values } from "../settings.ts";
+import { useProxies } from "../system/proxy.ts";
+import { formatHelp, one, parseSettings, toggle, type Values } from "../settings/table.ts";
 import { envoySettings } from "./envoy.ts";
 
 const doctorSettings = {

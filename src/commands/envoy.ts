@@ -10,10 +10,10 @@ import {
   parseTcpAddress,
   type Address,
   type TcpAddress,
-} from "../address.ts";
-import { parseAudience } from "../audience.ts";
-import { envoyVariables, renderEnvoyConfig } from "../envoy-config.ts";
-import { StartError, UsageError } from "../errors.ts";
+} from "../system/address.ts";
+import { parseAudience } from "../access/audience.ts";
+import { envoyVariables, renderEnvoyConfig } from "../envoy/compose.ts";
+import { StartError, UsageError } from "../system/errors.ts";
 import {
   formatHelp,
   one,
@@ -21,7 +21,7 @@ import {
   parseSettings,
   type Setting,
   type Values,
-} from "../settings.ts";
+} from "../settings/table.ts";
 
 /** The templates' texts by name, in the bundled program only. */
 declare const ENVOY_TEMPLATES: Readonly<Record<string, string>> | undefined;

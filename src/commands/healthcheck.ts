@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { basename } from "node:path";
 import { text } from "node:stream/consumers";
-import { formatAddress, type Address } from "../address.ts";
-import { parseConfig } from "../config.ts";
-import { StartError } from "../errors.ts";
+import { formatAddress, type Address } from "../system/address.ts";
+import { parseConfig } from "../settings/serve.ts";
+import { StartError } from "../system/errors.ts";
 
 const TIMEOUT_MS = 2000;
 const PROGRAM = "idtoken-authz";

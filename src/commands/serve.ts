@@ -1,10 +1,10 @@
-import { systemClock } from "../clock.ts";
-import { parseConfig, serveSettings } from "../config.ts";
+import { systemClock } from "../system/clock.ts";
+import { parseConfig, serveSettings } from "../settings/serve.ts";
 import { proxyEnvironment } from "../credentials/metadata-server.ts";
-import { createLogger, openStandardOutput } from "../logger.ts";
-import { useProxies } from "../proxy.ts";
-import { run } from "../run.ts";
-import { formatHelp } from "../settings.ts";
+import { createLogger, openStandardOutput } from "../telemetry/logger.ts";
+import { useProxies } from "../system/proxy.ts";
+import { startServer } from "../server.ts";
+import { formatHelp } from "../settings/table.ts";
 
 /** What `serve --help` prints. */
 export const serveHelp = () =>
@@ -30,7 +30,11 @@ export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessE
   let reload = () => {};
   process.on("SIGHUP", () => reload());
   const output = openStandardOutput();
-  const server = await run(config, systemClock, createLogger(config.logLevel, output.stream));
+  const server = await startServer(
+    config,
+    systemClock,
+    createLogger(config.logLevel, output.stream),
+  );
   ({ reload } = server);
   await signals.first;
   const code = await Promise.race([server.close().then(() => 0), signals.second.then(() => 1)]);

@@ -2,10 +2,10 @@ import { gcpMetadata } from "google-auth-library";
 import { access } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import type { Clock } from "../clock.ts";
-import type { CredentialFile } from "../credential.ts";
-import { readCredential, toCredential, type CredentialOptions } from "../credential-file.ts";
-import { MintError, StartError } from "../errors.ts";
+import type { Clock } from "../system/clock.ts";
+import type { CredentialFile } from "./credential.ts";
+import { readCredential, toCredential, type CredentialOptions } from "./credential-file.ts";
+import { MintError, StartError } from "../system/errors.ts";
 import { createMetadataServer, type MetadataServer } from "./metadata-server.ts";
 
 /** Where a credential is. */

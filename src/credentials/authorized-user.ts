@@ -1,9 +1,9 @@
-import type { Clock } from "../clock.ts";
-import { MintError } from "../errors.ts";
-import { postForm, type Answer, type Peer } from "../exchange.ts";
-import { InvalidIdToken, parseIdToken } from "../token.ts";
-import { accessTokenOf, keepAccessToken, quotaProject } from "./access-token.ts";
-import { jsonOf } from "./answers.ts";
+import type { Clock } from "../system/clock.ts";
+import { MintError } from "../system/errors.ts";
+import { postForm, type Answer, type Peer } from "../google/exchange.ts";
+import { InvalidIdToken, parseIdToken } from "../tokens/id-token.ts";
+import { accessTokenOf, createAccessTokenSource, quotaProject } from "../google/access-token.ts";
+import { jsonOf } from "../google/answers.ts";
 import { optionalText, textField, type Fields } from "./fields.ts";
 import { TOKEN_CREATOR, type Identity } from "./identity.ts";
 import { urlField } from "./urls.ts";
@@ -54,7 +54,7 @@ export function parseAuthorizedUser(fields: Fields, clock: Clock): Identity {
         throw cause;
       }
     },
-    accessTokens: keepAccessToken(async (signal) => {
+    accessTokens: createAccessTokenSource(async (signal) => {
       const obtainedAt = clock.now();
       return accessTokenOf(await refresh(signal), obtainedAt, PEER, project);
     }, clock),

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { Agent, request, type AgentOptions } from "node:https";
 import { Readable } from "node:stream";
-import type { Fetch } from "../exchange.ts";
+import type { Fetch } from "../google/exchange.ts";
 
 /**
  * Makes a `fetch` that presents a client certificate, which Node's own cannot. It follows no

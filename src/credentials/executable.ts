@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { MintError } from "../errors.ts";
+import { MintError } from "../system/errors.ts";
 import { fault, objectField, optionalText, textField, type Fields } from "./fields.ts";
 
 /** A program that prints a subject token. */

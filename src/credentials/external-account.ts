@@ -1,12 +1,12 @@
-import type { Clock } from "../clock.ts";
-import { postForm, type Peer } from "../exchange.ts";
+import type { Clock } from "../system/clock.ts";
+import { postForm, type Peer } from "../google/exchange.ts";
 import {
   accessTokenOf,
   CLOUD_PLATFORM,
-  keepAccessToken,
+  createAccessTokenSource,
   quotaProject,
   type ObtainAccessToken,
-} from "./access-token.ts";
+} from "../google/access-token.ts";
 import { optionalText, textField, type Fields } from "./fields.ts";
 import { WORKLOAD_IDENTITY_USER, type Identity } from "./identity.ts";
 import { impersonate, parseImpersonationUrl, type ImpersonationTarget } from "./impersonation.ts";
@@ -62,7 +62,7 @@ export function parseExternalAccount(
     keyId: "",
     endpoint: service.url,
     mint: undefined,
-    accessTokens: keepAccessToken(obtain, clock),
+    accessTokens: createAccessTokenSource(obtain, clock),
     grantee: () => ({ member: memberOf(audience), role: WORKLOAD_IDENTITY_USER }),
   };
   return target === undefined ? federated : impersonate(federated, target, clock);

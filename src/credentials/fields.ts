@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { StartError } from "../errors.ts";
+import { StartError } from "../system/errors.ts";
 
 /** The fields of a credential file, or of an object in it. Never log them. */
 export interface Fields {

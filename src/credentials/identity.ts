@@ -1,5 +1,5 @@
-import type { Credential } from "../credential.ts";
-import type { AccessTokenSource } from "./access-token.ts";
+import type { Credential } from "./credential.ts";
+import type { AccessTokenSource } from "../google/access-token.ts";
 
 /** Whose credential it is, and all that can be had with it. */
 export interface Identity extends Omit<Credential, "mint"> {

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../system/clock.ts";
 import { fault, objectField, textField, type Fields } from "./fields.ts";
 import type { Identity } from "./identity.ts";
 import { impersonate, parseImpersonation, parseImpersonationUrl } from "./impersonation.ts";

@@ -1,8 +1,12 @@
-import type { Clock } from "../clock.ts";
-import { MintError, UsageError } from "../errors.ts";
-import { postJson, type Answer, type Peer, type RefusedRequest } from "../exchange.ts";
-import { CLOUD_PLATFORM, keepAccessToken, type AccessToken } from "./access-token.ts";
-import { bearerOf, idTokenOf, jsonOf, lifeOf } from "./answers.ts";
+import type { Clock } from "../system/clock.ts";
+import { MintError, UsageError } from "../system/errors.ts";
+import { postJson, type Answer, type Peer, type RefusedRequest } from "../google/exchange.ts";
+import {
+  CLOUD_PLATFORM,
+  createAccessTokenSource,
+  type AccessToken,
+} from "../google/access-token.ts";
+import { bearerOf, idTokenOf, jsonOf, lifeOf } from "../google/answers.ts";
 import { TOKEN_CREATOR, type Identity } from "./identity.ts";
 import { parseUrl } from "./urls.ts";
 
@@ -80,7 +84,7 @@ export function impersonate(
       const { answer, peer } = await call("generateIdToken", request, source, target, signal);
       return idTokenOf(jsonOf(answer, peer)["token"], audience, obtainedAt, answer, peer);
     },
-    accessTokens: keepAccessToken(async (signal): Promise<AccessToken> => {
+    accessTokens: createAccessTokenSource(async (signal): Promise<AccessToken> => {
       const obtainedAt = clock.now();
       const request = { scope: [CLOUD_PLATFORM], lifetime: ACCESS_LIFE };
       const { answer, peer } = await call("generateAccessToken", request, source, target, signal);

@@ -1,8 +1,8 @@
-import type { Clock } from "../clock.ts";
-import { MintError } from "../errors.ts";
-import { requireOk, send, type Answer, type Peer } from "../exchange.ts";
-import { accessTokenOf, keepAccessToken } from "./access-token.ts";
-import { idTokenOf } from "./answers.ts";
+import type { Clock } from "../system/clock.ts";
+import { MintError } from "../system/errors.ts";
+import { requireOk, send, type Answer, type Peer } from "../google/exchange.ts";
+import { accessTokenOf, createAccessTokenSource } from "../google/access-token.ts";
+import { idTokenOf } from "../google/answers.ts";
 import { TOKEN_CREATOR, type Identity } from "./identity.ts";
 import { parseUrl } from "./urls.ts";
 
@@ -69,7 +69,7 @@ export function createMetadataServer(env: NodeJS.ProcessEnv, clock: Clock): Meta
       ]);
       return idTokenOf(answer.body.trim(), audience, obtainedAt, answer, peer);
     },
-    accessTokens: keepAccessToken(async (signal) => {
+    accessTokens: createAccessTokenSource(async (signal) => {
       const obtainedAt = clock.now();
       return accessTokenOf(await ask("token", signal), obtainedAt, peer);
     }, clock),

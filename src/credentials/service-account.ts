@@ -1,7 +1,7 @@
-import type { Clock } from "../clock.ts";
-import { createKeyAccess, createMinter } from "../minter.ts";
-import { parseServiceAccountKey } from "../service-account-key.ts";
-import { keepAccessToken } from "./access-token.ts";
+import type { Clock } from "../system/clock.ts";
+import { createKeyAccess, createMinter } from "./service-account-mint.ts";
+import { parseServiceAccountKey } from "./service-account-key.ts";
+import { createAccessTokenSource } from "../google/access-token.ts";
 import type { Fields } from "./fields.ts";
 import { TOKEN_CREATOR, type Identity } from "./identity.ts";
 
@@ -14,7 +14,7 @@ export function parseServiceAccount(fields: Fields, clock: Clock): Identity {
     keyId: key.keyId,
     endpoint: key.tokenUri,
     mint: createMinter(key, clock),
-    accessTokens: keepAccessToken(createKeyAccess(key, clock), clock),
+    accessTokens: createAccessTokenSource(createKeyAccess(key, clock), clock),
     grantee: () => ({ member: `serviceAccount:${key.clientEmail}`, role: TOKEN_CREATOR }),
   };
 }

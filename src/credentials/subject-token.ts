@@ -5,8 +5,8 @@ import {
   type IdentityPoolClientOptions,
 } from "google-auth-library";
 import type { Agent } from "node:https";
-import { MintError, UsageError } from "../errors.ts";
-import { requireOk, send, type Fetch, type Peer } from "../exchange.ts";
+import { MintError, UsageError } from "../system/errors.ts";
+import { requireOk, send, type Fetch, type Peer } from "../google/exchange.ts";
 import { fetchByCertificate } from "./client-certificate.ts";
 import { parseExecutable, runExecutable } from "./executable.ts";
 import { fault, objectField, textField, type Fields } from "./fields.ts";

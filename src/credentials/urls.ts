@@ -1,6 +1,6 @@
 import { BlockList, isIP } from "node:net";
-import { isLoopback } from "../address.ts";
-import { UsageError } from "../errors.ts";
+import { isLoopback } from "../system/address.ts";
+import { UsageError } from "../system/errors.ts";
 import type { Fields } from "./fields.ts";
 
 /** A rule on where a URL may lead, and its words. */

@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
-import { systemClock } from "../clock.ts";
-import type { CredentialOptions } from "../credential-file.ts";
-import type { Credential, CredentialFile } from "../credential.ts";
+import { systemClock } from "../system/clock.ts";
+import type { CredentialOptions } from "../credentials/credential-file.ts";
+import type { Credential, CredentialFile } from "../credentials/credential.ts";
 import { findCredential } from "../credentials/application-default.ts";
-import { StartError } from "../errors.ts";
+import { StartError } from "../system/errors.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { shellQuote } from "./shell-quote.ts";
 

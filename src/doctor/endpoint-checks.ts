@@ -1,9 +1,9 @@
 import { isIP, type Socket } from "node:net";
-import { formatAddress } from "../address.ts";
+import { formatAddress } from "../system/address.ts";
 import { CheckFailure, type Checklist, type Finding } from "./checklist.ts";
 import { issuerOf } from "./network-fault.ts";
 import { askForTunnel, openTcp, resolveHost, startTls } from "./network.ts";
-import { findProxy, hostOf, portOf, type NamedProxy } from "./proxy.ts";
+import { findProxy, hostOf, portOf, type NamedProxy } from "./find-proxy.ts";
 
 /** How the token endpoint is reached. */
 export interface Route {

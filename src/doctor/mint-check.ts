@@ -1,8 +1,8 @@
-import { systemClock } from "../clock.ts";
-import type { Credential } from "../credential.ts";
-import { MintError } from "../errors.ts";
-import { createMintQueue } from "../mint-queue.ts";
-import type { IdToken } from "../token.ts";
+import { systemClock } from "../system/clock.ts";
+import type { Credential } from "../credentials/credential.ts";
+import { MintError } from "../system/errors.ts";
+import { createMintQueue } from "../tokens/mint-queue.ts";
+import type { IdToken } from "../tokens/id-token.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { shellQuote } from "./shell-quote.ts";
 

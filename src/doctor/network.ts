@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { request, type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { formatAddress, type TcpAddress } from "../address.ts";
+import { formatAddress, type TcpAddress } from "../system/address.ts";
 import { describeNetworkFault, judgeCertificate, TimeoutError } from "./network-fault.ts";
 
 // Each step of a connection stands alone, is bounded in time, and throws a CheckFailure.

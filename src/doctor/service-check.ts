@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { TcpAddress } from "../address.ts";
+import type { TcpAddress } from "../system/address.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { explainPlaceholders, gcloudForService, grantInvoker } from "./cloud-run-host.ts";
 import type { Minted } from "./mint-check.ts";

@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { METHODS } from "node:http";
 import { performance } from "node:perf_hooks";
-import type { AudienceChoice, CheckRequest } from "../audience.ts";
-import { CHECK_SECRET_HEADER, type CheckSecret } from "../check-secret.ts";
-import { MintError } from "../errors.ts";
-import type { CheckOutcome } from "../metrics.ts";
-import type { IdToken } from "../token.ts";
+import type { AudienceChoice, CheckRequest } from "../access/audience.ts";
+import { CHECK_SECRET_HEADER, type CheckSecret } from "../access/check-secret.ts";
+import { MintError } from "../system/errors.ts";
+import type { CheckOutcome } from "../telemetry/metrics.ts";
+import type { IdToken } from "../tokens/id-token.ts";
 
 export interface CheckOptions {
   /** Left out, whoever reaches the server is answered. */

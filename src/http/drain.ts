@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../system/clock.ts";
 
 /** How long open connections are given to be used once more, and so to learn that this is the end. */
 const FAREWELL_MS = 1000;

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
-import type { MintError } from "../errors.ts";
-import type { IdToken } from "../token.ts";
+import type { MintError } from "../system/errors.ts";
+import type { IdToken } from "../tokens/id-token.ts";
 
 export interface HealthOptions {
   readonly readiness: () => readonly {

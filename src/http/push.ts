@@ -1,17 +1,17 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { AudienceChoice, CheckRequest } from "../audience.ts";
-import { readBounded } from "../bounded-body.ts";
-import { CHECK_SECRET_HEADER, type CheckSecret } from "../check-secret.ts";
+import type { AudienceChoice, CheckRequest } from "../access/audience.ts";
+import { readBounded } from "../system/bounded-body.ts";
+import { CHECK_SECRET_HEADER, type CheckSecret } from "../access/check-secret.ts";
 import {
   discoveryResponse,
   findOutage,
   InvalidDiscoveryRequest,
   parseDiscoveryRequest,
   type NamedSecret,
-} from "../discovery.ts";
-import { MintError } from "../errors.ts";
-import type { PushOutcome } from "../metrics.ts";
-import type { IdToken } from "../token.ts";
+} from "./secret-discovery.ts";
+import { MintError } from "../system/errors.ts";
+import type { PushOutcome } from "../telemetry/metrics.ts";
+import type { IdToken } from "../tokens/id-token.ts";
 
 export interface PushOptions {
   /** Left out, whoever reaches the server is answered. */

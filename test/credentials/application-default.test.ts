@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import { findCredential } from "../../src/credentials/application-default.ts";
 import { createAccessTokens } from "../support/access-tokens.ts";
 import { startMetadataServer } from "../support/metadata-server.ts";

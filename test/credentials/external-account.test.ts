@@ -1,6 +1,6 @@
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { MintError } from "../../src/errors.ts";
+import { MintError } from "../../src/system/errors.ts";
 import { createCredentials, TARGET, type Credentials } from "../support/credential-files.ts";
 import { FEDERATED_PRINCIPAL } from "../support/identity-provider.ts";
 import { AUDIENCE, mintFails, mintOnce, readFrom } from "../support/mint-once.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { CredentialOptions } from "../../src/credential-file.ts";
+import type { CredentialOptions } from "../../src/credentials/credential-file.ts";
 import {
   createCredentials,
   DELEGATE,

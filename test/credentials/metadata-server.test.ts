@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import type { CredentialOptions } from "../../src/credential-file.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import type { CredentialOptions } from "../../src/credentials/credential-file.ts";
 import { findCredential } from "../../src/credentials/application-default.ts";
 import {
   createCredentials,

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { isExposed, parseConfig } from "../../src/config.ts";
+import { isExposed, parseConfig } from "../../src/settings/serve.ts";
 import { parseEnvoyFlags } from "../../src/commands/envoy.ts";
 import { ROOT } from "../support/server-process.ts";
 

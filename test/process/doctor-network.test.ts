@@ -1,7 +1,10 @@
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createCertificateAuthority, type CertificateAuthority } from "../../src/certificates.ts";
+import {
+  createCertificateAuthority,
+  type CertificateAuthority,
+} from "../../src/envoy/certificates.ts";
 import { startHttpProxy, type HttpProxyOptions } from "../support/http-proxy.ts";
 import { runDoctor } from "../support/doctor.ts";
 import { listenOnLoopback } from "../support/loopback.ts";

@@ -4,7 +4,7 @@ import { constants, performServerHandshake } from "node:http2";
 import type { Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { JWTVerifyGetKey } from "jose";
-import type { CertificateAuthority } from "../../src/certificates.ts";
+import type { CertificateAuthority } from "../../src/envoy/certificates.ts";
 import {
   admit,
   type AccessRule,

@@ -1,4 +1,4 @@
-import type { Clock, Instant } from "../../src/clock.ts";
+import type { Clock, Instant } from "../../src/system/clock.ts";
 
 export interface FakeClock extends Clock {
   /** Moves both clocks on, and fires what falls due on the way, in order. */

@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from "node:https";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { TLSSocket } from "node:tls";
-import type { IssuedCertificate } from "../../src/certificates.ts";
+import type { IssuedCertificate } from "../../src/envoy/certificates.ts";
 import type { AccessTokens } from "./access-tokens.ts";
 import { answerIam, createIamPolicy, type IamEntry, type IamPolicy } from "./iam-credentials.ts";
 import { createJournal } from "./journal.ts";

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createCertificateAuthority } from "../../src/certificates.ts";
+import { createCertificateAuthority } from "../../src/envoy/certificates.ts";
 import { startCloudRun, type CloudRun, type CloudRunService } from "./cloud-run.ts";
 import { startKeyedEndpoint, type KeyedEndpoint } from "./keyed-endpoint.ts";
 

@@ -1,7 +1,7 @@
-import { readCredential, type CredentialOptions } from "../../src/credential-file.ts";
-import { systemClock } from "../../src/clock.ts";
-import type { Credential } from "../../src/credential.ts";
-import { MintError } from "../../src/errors.ts";
+import { readCredential, type CredentialOptions } from "../../src/credentials/credential-file.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import type { Credential } from "../../src/credentials/credential.ts";
+import { MintError } from "../../src/system/errors.ts";
 import { decodeJwt, type JWTPayload } from "jose";
 
 /** Needs encoding in a query. */

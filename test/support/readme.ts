@@ -1,8 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { envoySettings } from "../../src/commands/envoy.ts";
-import { serveSettings } from "../../src/config.ts";
-import { settingRows } from "../../src/settings.ts";
+import { serveSettings } from "../../src/settings/serve.ts";
+import { settingRows } from "../../src/settings/table.ts";
 import { ROOT } from "./server-process.ts";
 
 /** The README's path. */

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createServer } from "node:tls";
-import type { CertificateAuthority } from "../../src/certificates.ts";
+import type { CertificateAuthority } from "../../src/envoy/certificates.ts";
 import { listenOnLoopback } from "./loopback.ts";
 
 export interface TlsFrontOptions {

@@ -1,5 +1,5 @@
-import type { IdToken } from "../../src/token.ts";
-import type { Instant } from "../../src/clock.ts";
+import type { IdToken } from "../../src/tokens/id-token.ts";
+import type { Instant } from "../../src/system/clock.ts";
 
 /** The compact form of a token with these claims; its signature is worth nothing. */
 export function compactToken(claims: unknown): string {

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { createCertificateAuthority } from "../../src/certificates.ts";
+import { createCertificateAuthority } from "../../src/envoy/certificates.ts";
 import {
   impersonationUrl,
   TARGET,

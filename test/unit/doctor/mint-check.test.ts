@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Credential } from "../../../src/credential.ts";
+import type { Credential } from "../../../src/credentials/credential.ts";
 import { CheckFailure } from "../../../src/doctor/checklist.ts";
 import { checkMint, remedyFor } from "../../../src/doctor/mint-check.ts";
-import { MintError, type MintCode } from "../../../src/errors.ts";
-import { parseIdToken } from "../../../src/token.ts";
+import { MintError, type MintCode } from "../../../src/system/errors.ts";
+import { parseIdToken } from "../../../src/tokens/id-token.ts";
 import { compactToken } from "../../support/tokens.ts";
 
 const ACCOUNT = "caller@project.iam.gserviceaccount.com";

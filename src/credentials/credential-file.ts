@@ -1,0 +1,79 @@
+import { createHash } from "node:crypto";
+import type { Clock } from "../system/clock.ts";
+import type { Credential, CredentialFile } from "./credential.ts";
+import { parseAuthorizedUser } from "./authorized-user.ts";
+import { parseExternalAccount } from "./external-account.ts";
+import { fault, parseFields, readCredentialText, type Fields } from "./fields.ts";
+import type { Identity } from "./identity.ts";
+import { iamEndpoint, impersonate, type Impersonation } from "./impersonation.ts";
+import { parseImpersonatedAccount } from "./impersonated-account.ts";
+import { parseServiceAccount } from "./service-account.ts";
+import { StartError } from "../system/errors.ts";
+
+export interface CredentialOptions {
+  /** The account to impersonate with the credential, if it is not to be used as it is. */
+  readonly impersonate?: Impersonation | undefined;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Reads a credential file. Throws a StartError of one line when it cannot be read. */
+export async function readCredential(
+  path: string,
+  clock: Clock,
+  options: CredentialOptions = {},
+): Promise<CredentialFile> {
+  const text = await readCredentialText(path);
+  return {
+    fingerprint: createHash("sha256").update(text).digest("base64"),
+    parse: () => {
+      const identity = parseIdentity(parseFields(text, path), options.env ?? process.env, clock);
+      return toCredential(identity, path, clock, options);
+    },
+  };
+}
+
+/**
+ * Makes a credential of an identity, or of the account that it is to impersonate; `name` is what
+ * messages call it. Throws a StartError for one that gets no ID tokens by itself.
+ */
+export function toCredential(
+  identity: Identity,
+  name: string,
+  clock: Clock,
+  { impersonate: impersonation, env = process.env }: CredentialOptions,
+): Credential {
+  if (impersonation !== undefined) {
+    return impersonate(identity, { ...impersonation, endpoint: iamEndpoint(env) }, clock);
+  }
+  if (canMint(identity)) return identity;
+  throw new StartError(
+    `${name}: no usable credential: a federated identity gets no ID tokens by itself: add a ` +
+      "service_account_impersonation_url (gcloud iam workload-identity-pools create-cred-config " +
+      "… --service-account=ACCOUNT), or give --impersonate",
+  );
+}
+
+function canMint(identity: Identity): identity is Identity & Credential {
+  return identity.mint !== undefined;
+}
+
+/** Tells a file's type and reads it. Throws a StartError. */
+function parseIdentity(fields: Fields, env: NodeJS.ProcessEnv, clock: Clock): Identity {
+  const { type } = fields.values;
+  switch (type) {
+    case "service_account":
+      return parseServiceAccount(fields, clock);
+    case "authorized_user":
+      return parseAuthorizedUser(fields, clock);
+    case "external_account":
+      return parseExternalAccount(fields, env, clock);
+    case "impersonated_service_account":
+      return parseImpersonatedAccount(fields, (source) => parseIdentity(source, env, clock), clock);
+  }
+  const known = typeof type === "string" && /^[a-z_]{1,40}$/.test(type);
+  throw fault(
+    fields,
+    `its ${fields.prefix}type must be service_account, authorized_user, external_account or ` +
+      `impersonated_service_account, not ${known ? type : "what it says"}`,
+  );
+}

@@ -1,0 +1,57 @@
+import { createPrivateKey, type KeyObject } from "node:crypto";
+import { fault, textField, type Fields } from "./fields.ts";
+import { urlField } from "./urls.ts";
+
+/** A service account's key, ready to sign. Never log it: `privateKey` is what it says. */
+export interface ServiceAccountKey {
+  readonly clientEmail: string;
+  readonly keyId: string;
+  readonly privateKey: KeyObject;
+  /** Where its assertions are exchanged. */
+  readonly tokenUri: URL;
+}
+
+const GOOGLE_TOKEN_URI = new URL("https://oauth2.googleapis.com/token");
+/** RFC 7518, section 3.3: RS256 takes no smaller key. */
+const MIN_MODULUS_BITS = 2048;
+
+/**
+ * Checks the fields of a key file. Throws a StartError of one line with the path and the reason,
+ * or a UsageError for a `token_uri` that may not be used; neither shows any other part of the file.
+ */
+export function parseServiceAccountKey(fields: Fields): ServiceAccountKey {
+  const clientEmail = textField(fields, "client_email");
+  if (!/^[\x21-\x7e]+@[\x21-\x7e]+$/.test(clientEmail)) {
+    throw fault(fields, `its ${fields.prefix}client_email is no e-mail address`);
+  }
+  return {
+    clientEmail,
+    keyId: parseKeyId(fields.values["private_key_id"]),
+    privateKey: parsePrivateKey(fields),
+    tokenUri: urlField(fields, "token_uri", "tokenEndpoint") ?? GOOGLE_TOKEN_URI,
+  };
+}
+
+/** The key's name in metrics and logs; anything that does not look like one is left out. */
+function parseKeyId(value: unknown): string {
+  return typeof value === "string" && /^[\w-]{1,64}$/.test(value) ? value : "";
+}
+
+function parsePrivateKey(fields: Fields): KeyObject {
+  const pem = textField(fields, "private_key");
+  const name = `${fields.prefix}private_key`;
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+  } catch {
+    throw fault(fields, `its ${name} is not a readable PEM private key`);
+  }
+  if (key.asymmetricKeyType !== "rsa") {
+    throw fault(fields, `its ${name} must be RSA, not ${key.asymmetricKeyType ?? "unknown"}`);
+  }
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+  if (bits < MIN_MODULUS_BITS) {
+    throw fault(fields, `its ${name} has ${bits} bits, RS256 needs ${MIN_MODULUS_BITS}`);
+  }
+  return key;
+}

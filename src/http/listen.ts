@@ -1,0 +1,80 @@
+import type { FastifyInstance } from "fastify";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { lstat, unlink } from "node:fs/promises";
+import { connect } from "node:net";
+import { dirname } from "node:path";
+import { formatAddress, type Address } from "../system/address.ts";
+import { StartError } from "../system/errors.ts";
+
+/** Leaves a new socket with mode 0660: its owner and its group may connect, nobody else. */
+const SOCKET_UMASK = 0o117;
+
+/**
+ * Listens and resolves with the address, the chosen port included. A socket that a dead process
+ * left behind is replaced; one that is alive, or a file of another kind, is not. Throws a
+ * StartError that names the address and the reason.
+ */
+export async function listen(app: FastifyInstance, address: Address): Promise<Address> {
+  try {
+    if (address.kind === "unix") return await listenOnSocket(app, address);
+    // Where the name has two addresses, there would be two servers, of which one is drained.
+    const host = address.host.toLowerCase() === "localhost" ? "127.0.0.1" : address.host;
+    await app.listen({ host, port: address.port });
+  } catch (cause) {
+    if (cause instanceof StartError) throw cause;
+    const code = codeOf(cause) ?? "unknown error";
+    throw faultOf(address, LISTEN_FAULTS[code] ?? code, cause);
+  }
+  const bound = app.server.address();
+  return typeof bound === "object" && bound !== null ? { ...address, port: bound.port } : address;
+}
+
+async function listenOnSocket(
+  app: FastifyInstance,
+  address: Extract<Address, { kind: "unix" }>,
+): Promise<Address> {
+  const { path } = address;
+  if (!existsSync(dirname(path))) throw faultOf(address, "there is no such folder");
+  const found = await lstat(path).catch(() => undefined);
+  if (found !== undefined && !found.isSocket()) {
+    throw faultOf(address, "there is a file of that name, which is no socket");
+  }
+  if (found !== undefined && (await isDead(path))) await unlink(path);
+  // Not chmod afterwards: whoever is quick would be in by then.
+  const usual = process.umask(SOCKET_UMASK);
+  try {
+    await app.listen({ path });
+  } finally {
+    process.umask(usual);
+  }
+  return address;
+}
+
+/** Whether nobody listens on a socket any more. */
+async function isDead(path: string): Promise<boolean> {
+  const socket = connect(path);
+  try {
+    await once(socket, "connect");
+    return false;
+  } catch (error) {
+    return codeOf(error) === "ECONNREFUSED";
+  } finally {
+    socket.destroy();
+  }
+}
+
+const LISTEN_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "the address is taken",
+  EADDRNOTAVAIL: "this machine has no such address",
+  EACCES: "permission is denied",
+  ENOTFOUND: "the host name does not resolve",
+};
+
+function faultOf(address: Address, reason: string, cause?: unknown): StartError {
+  return new StartError(`${formatAddress(address)}: cannot listen: ${reason}`, { cause });
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? String(error.code) : undefined;
+}

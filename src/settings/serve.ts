@@ -1,0 +1,203 @@
+import { isLoopback, parseAddress, type Address } from "../system/address.ts";
+import { parseAudience, parseAudiencePattern } from "../access/audience.ts";
+import { parseImpersonation } from "../credentials/impersonation.ts";
+import { LOG_LEVELS, type LogLevel } from "../telemetry/logger.ts";
+import { many, one, optional, parseSettings, toggle, type Values } from "./table.ts";
+
+/** Request headers that Cloud Run and IAP take an ID token from. */
+const TOKEN_HEADERS = [
+  "authorization",
+  "x-serverless-authorization",
+  "proxy-authorization",
+] as const;
+
+/** The settings of `serve`. Parsing, `--help` and the README's table all come from here. */
+export const serveSettings = {
+  listen: one(
+    {
+      flag: "listen",
+      env: "LISTEN",
+      placeholder: "HOST:PORT",
+      default: "127.0.0.1:8080",
+      help: "Where checks, pushes, health and metrics are served; or unix:/path.sock, for its owner and group. Whoever reaches it gets tokens: keep it on loopback.",
+    },
+    parseAddress,
+  ),
+  adminListen: optional(
+    {
+      flag: "admin-listen",
+      env: "ADMIN_LISTEN",
+      placeholder: "HOST:PORT",
+      help: "A second address, for health and metrics and no tokens: scrapers and probes may reach it.",
+    },
+    parseAddress,
+  ),
+  credentials: optional(
+    {
+      flag: "credentials",
+      env: "GOOGLE_APPLICATION_CREDENTIALS",
+      placeholder: "FILE",
+      defaultNote: "Application Default Credentials",
+      help: "Path of the credential (JSON): a service account's key, workload identity federation, impersonation or a user's. Without it: gcloud's well-known file, then the metadata server.",
+    },
+    parsePath,
+  ),
+  impersonate: optional(
+    {
+      flag: "impersonate",
+      env: "IMPERSONATE",
+      placeholder: "ACCOUNT[,DELEGATE…]",
+      help: "Service account that the tokens are for, if the credential may impersonate it; delegates are the accounts in between, in order.",
+    },
+    parseImpersonation,
+  ),
+  audiences: many(
+    {
+      flag: "audience",
+      env: "AUDIENCE",
+      placeholder: "AUDIENCE",
+      help: "Default audience, usually the service's URL. Repeat it or separate by commas for more: the first is the default, all are kept warm.",
+    },
+    parseAudience,
+  ),
+  allowAudiences: many(
+    {
+      flag: "allow-audience",
+      env: "ALLOW_AUDIENCE",
+      placeholder: "PATTERN",
+      defaultNote: "the audiences above",
+      help: "Further audiences that a check or a push may name: exact, or with * as in https://*.run.app. Repeat it or separate by commas.",
+    },
+    parseAudiencePattern,
+  ),
+  audienceFromHost: toggle({
+    flag: "audience-from-host",
+    env: "AUDIENCE_FROM_HOST",
+    default: "off",
+    help: "A check that names no audience, where there is no default, is for https:// and its Host, if that is allowed.",
+  }),
+  tokenHeader: one(
+    {
+      flag: "token-header",
+      env: "TOKEN_HEADER",
+      placeholder: "NAME",
+      default: "authorization",
+      help: "Header that carries the token: authorization, x-serverless-authorization (leaves the application's own Authorization alone) or proxy-authorization (IAP).",
+    },
+    oneOf(TOKEN_HEADERS),
+  ),
+  refreshAt: one(
+    {
+      flag: "refresh-at",
+      env: "REFRESH_AT",
+      placeholder: "SHARE",
+      default: "0.75",
+      help: "Share of a token's life after which it is renewed in the background, give or take 10 %. What Envoy was given by push is renewed 10 minutes before its end, or at half its life, at the latest.",
+    },
+    parseShare,
+  ),
+  mintTimeoutMs: one(
+    {
+      flag: "mint-timeout",
+      env: "MINT_TIMEOUT",
+      placeholder: "TIME",
+      default: "5s",
+      help: "Longest time that a check waits for a token.",
+    },
+    duration(100, 60_000),
+  ),
+  maxAudiences: one(
+    {
+      flag: "max-audiences",
+      env: "MAX_AUDIENCES",
+      placeholder: "N",
+      default: "1000",
+      help: "Audiences kept beside the configured ones; the least recently used are dropped.",
+    },
+    parseCount,
+  ),
+  checkSecretFile: optional(
+    {
+      flag: "check-secret-file",
+      env: "CHECK_SECRET_FILE",
+      placeholder: "FILE",
+      help: "File of a secret that every check and push must carry in x-authz-secret. The shipped Envoy configs send what CHECK_SECRET holds in Envoy's environment.",
+    },
+    parsePath,
+  ),
+  logLevel: one(
+    {
+      flag: "log-level",
+      env: "LOG_LEVEL",
+      placeholder: "LEVEL",
+      default: "info",
+      help: `One of ${LOG_LEVELS.join(", ")}. One JSON object a line on standard output.`,
+    },
+    oneOf<LogLevel>(LOG_LEVELS),
+  ),
+  drainTimeoutMs: one(
+    {
+      flag: "drain-timeout",
+      env: "DRAIN_TIMEOUT",
+      placeholder: "TIME",
+      default: "10s",
+      help: "Longest wait for open requests after SIGTERM or SIGINT.",
+    },
+    duration(0, 600_000),
+  ),
+};
+
+export type Config = Values<typeof serveSettings>;
+
+/** Reads the configuration of `serve`. Throws a UsageError that lists every fault. */
+export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Config {
+  return parseSettings(serveSettings, argv, env).values;
+}
+
+/** Whether processes on other machines can reach the address. */
+export function isExposed(address: Address): boolean {
+  return address.kind === "tcp" && !isLoopback(address.host);
+}
+
+function parsePath(text: string): string {
+  if (text.trimStart().startsWith("{")) throw new Error("must be a path, not the JSON itself");
+  if (text === "" || text.includes("\0")) throw new Error("must be a path");
+  return text;
+}
+
+function oneOf<T extends string>(choices: readonly T[]): (text: string) => T {
+  return (text) => {
+    const choice = choices.find((each) => each === text.toLowerCase());
+    if (choice === undefined) throw new Error(`must be one of ${choices.join(", ")}`);
+    return choice;
+  };
+}
+
+function parseShare(text: string): number {
+  const share = /^(?:0?\.\d+)$/.test(text) ? Number(text) : Number.NaN;
+  if (!(share >= 0.1 && share <= 0.9)) throw new Error("must be a share from 0.1 to 0.9");
+  return share;
+}
+
+function parseCount(text: string): number {
+  const count = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  if (count < 1 || count > 100_000) throw new Error("must be a whole number from 1 to 100000");
+  return count;
+}
+
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000 } as const;
+
+/** A time in milliseconds, within bounds. */
+export function duration(minimumMs: number, maximumMs: number): (text: string) => number {
+  return (text) => {
+    const match = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text);
+    const unit = match?.[2] as keyof typeof UNIT_MS | undefined;
+    const ms = unit === undefined ? Number.NaN : Number(match?.[1]) * UNIT_MS[unit];
+    if (!(ms >= minimumMs && ms <= maximumMs)) {
+      throw new Error(
+        `must be a time such as 500ms, 5s or 1m, from ${minimumMs} to ${maximumMs} ms`,
+      );
+    }
+    return ms;
+  };
+}

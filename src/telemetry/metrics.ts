@@ -1,0 +1,185 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { MintCode, PushCode, RefusalCode } from "../system/errors.ts";
+import type { SwapEvents, SwapOutcome } from "../credentials/reloader.ts";
+import type { Credential } from "../credentials/credential.ts";
+import type { MintEvents } from "../tokens/mint-queue.ts";
+import type { IdToken } from "../tokens/id-token.ts";
+
+export type CheckOutcome = "ok" | RefusalCode | MintCode;
+export type PushOutcome = CheckOutcome | PushCode;
+
+/** Shown from the start at 0, so that a rate over them is never missing. */
+const MINT_CODES: readonly MintCode[] = [
+  "mint_rejected",
+  "mint_unavailable",
+  "mint_timeout",
+  "mint_invalid_answer",
+];
+const CHECK_OUTCOMES: readonly CheckOutcome[] = [
+  "ok",
+  "audience_missing",
+  "audience_not_allowed",
+  "check_secret_wrong",
+  ...MINT_CODES,
+];
+const PUSH_OUTCOMES: readonly PushOutcome[] = [
+  ...CHECK_OUTCOMES,
+  "push_malformed",
+  "push_too_large",
+];
+const SWAP_OUTCOMES: readonly SwapOutcome[] = ["ok", "invalid_file", ...MINT_CODES];
+const CHECK_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5];
+const MINT_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export interface Metrics extends MintEvents, SwapEvents {
+  readonly checked: (outcome: CheckOutcome, durationMs: number) => void;
+  readonly pushed: (outcome: PushOutcome) => void;
+  /** The Prometheus text of everything. */
+  readonly render: () => Promise<string>;
+  readonly contentType: string;
+}
+
+/** What the metrics say of the server around them. */
+export interface MetricsOptions {
+  /** The configured audiences, the only ones named in a label, with their unexpired tokens. */
+  readonly readiness: () => readonly {
+    readonly audience: string;
+    readonly token: IdToken | undefined;
+  }[];
+  readonly cachedAudiences: () => number;
+  readonly credential: Credential;
+}
+
+/** Creates the server's metrics, in a registry of their own beside the process's. */
+export function createMetrics(options: MetricsOptions): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const checks = createCheckMetrics(registry);
+  const pushes = createPushMetrics(registry);
+  const mints = createMintMetrics(registry);
+  const swaps = createCredentialMetrics(registry, options.credential);
+  const expiry: Gauge = new Gauge({
+    name: "idtoken_authz_token_expiry_timestamp_seconds",
+    help: "When the last token of each configured audience expires; 0 before the first.",
+    labelNames: ["audience"],
+    registers: [registry],
+    collect: () => {
+      for (const { audience, token } of options.readiness()) {
+        // Once expired it keeps its value, for alerts to compare with the time.
+        if (token === undefined) expiry.inc({ audience }, 0);
+        else expiry.set({ audience }, token.expiresAtSeconds);
+      }
+    },
+  });
+  const cached: Gauge = new Gauge({
+    name: "idtoken_authz_cached_audiences",
+    help: "Audiences in the cache.",
+    registers: [registry],
+    collect: () => cached.set(options.cachedAudiences()),
+  });
+  return {
+    ...checks,
+    ...pushes,
+    ...mints,
+    ...swaps,
+    render: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
+  const total = new Counter({
+    name: "idtoken_authz_checks_total",
+    help: "Checks answered, by outcome.",
+    labelNames: ["outcome"],
+    registers: [registry],
+  });
+  const seconds = new Histogram({
+    name: "idtoken_authz_check_duration_seconds",
+    help: "Time to answer a check.",
+    buckets: CHECK_BUCKETS,
+    registers: [registry],
+  });
+  // Looked up once: hashing labels would cost more than the rest of a check's bookkeeping.
+  const byOutcome = new Map(CHECK_OUTCOMES.map((outcome) => [outcome, total.labels({ outcome })]));
+  for (const counter of byOutcome.values()) counter.inc(0);
+  return {
+    checked: (outcome, durationMs) => {
+      byOutcome.get(outcome)?.inc();
+      seconds.observe(durationMs / 1000);
+    },
+  };
+}
+
+function createPushMetrics(registry: Registry): Pick<Metrics, "pushed"> {
+  const total = new Counter({
+    name: "idtoken_authz_pushes_total",
+    help: "Secrets that Envoy asked for, by outcome.",
+    labelNames: ["outcome"],
+    registers: [registry],
+  });
+  for (const outcome of PUSH_OUTCOMES) total.inc({ outcome }, 0);
+  return { pushed: (outcome) => total.inc({ outcome }) };
+}
+
+function createMintMetrics(registry: Registry): MintEvents {
+  const total = new Counter({
+    name: "idtoken_authz_mints_total",
+    help: "Exchanges for an ID token, by outcome and reason.",
+    labelNames: ["outcome", "reason"],
+    registers: [registry],
+  });
+  const seconds = new Histogram({
+    name: "idtoken_authz_mint_duration_seconds",
+    help: "Time of an exchange for an ID token, waiting for its turn included.",
+    buckets: MINT_BUCKETS,
+    registers: [registry],
+  });
+  const skew = new Gauge({
+    name: "idtoken_authz_clock_skew_seconds",
+    help: "How far this machine's clock is ahead of the issuer's, by its last answer; negative: behind.",
+    registers: [registry],
+  });
+  return {
+    clockCompared: (skewMs) => skew.set(skewMs / 1000),
+    minted: ({ reason, durationMs }) => {
+      total.inc({ outcome: "ok", reason });
+      seconds.observe(durationMs / 1000);
+    },
+    mintFailed: ({ error, reason, durationMs }) => {
+      total.inc({ outcome: error.code, reason });
+      seconds.observe(durationMs / 1000);
+    },
+  };
+}
+
+function createCredentialMetrics(registry: Registry, initial: Credential): SwapEvents {
+  let current = initial;
+  const info: Gauge = new Gauge({
+    name: "idtoken_authz_credential_info",
+    help: "The credential in use; always 1.",
+    labelNames: ["type", "principal", "key_id"],
+    registers: [registry],
+    collect: () => {
+      // A metadata server may have named another principal since the last look.
+      const { type, principal, keyId } = current;
+      info.reset();
+      info.set({ type, principal, key_id: keyId }, 1);
+    },
+  });
+  const swaps = new Counter({
+    name: "idtoken_authz_credential_swaps_total",
+    help: "Tries to change to a new content of the credential file, by outcome.",
+    labelNames: ["outcome"],
+    registers: [registry],
+  });
+  for (const outcome of SWAP_OUTCOMES) swaps.inc({ outcome }, 0);
+
+  return {
+    swapped: (credential) => {
+      swaps.inc({ outcome: "ok" });
+      current = credential;
+    },
+    swapFailed: ({ outcome }) => swaps.inc({ outcome }),
+  };
+}

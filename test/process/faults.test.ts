@@ -1,0 +1,130 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseConfig } from "../../src/settings/serve.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
+import { startServer } from "../../src/server.ts";
+import { formatAddress } from "../../src/system/address.ts";
+import { createFakeClock } from "../support/fake-clock.ts";
+import { createLineLog } from "../support/line-log.ts";
+import { refuseSecrets } from "../support/secrets.ts";
+import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
+import type { TokenEndpoint } from "../support/token-endpoint.ts";
+import type { TokenFault } from "../support/token-fault.ts";
+
+const A = "https://a.run.app";
+const MINT_TIMEOUT_MS = 5000;
+/** Past three quarters of an hour-long life, and short of a mint timeout later. */
+const DUE_MS = 2_700_000;
+
+/** Each way the token endpoint can fail, and the code of the failed mint. */
+const FAULTS: readonly (readonly [string, TokenFault, string])[] = [
+  ["drops connections", { kind: "refuse" }, "mint_unavailable"],
+  ["hangs", { kind: "hang" }, "mint_timeout"],
+  ["resets within its answer", { kind: "reset" }, "mint_unavailable"],
+  ["answers 500", { kind: "status", status: 500 }, "mint_unavailable"],
+  ["answers 503", { kind: "status", status: 503 }, "mint_unavailable"],
+  [
+    "answers 429",
+    { kind: "status", status: 429, headers: { "retry-after": "7" } },
+    "mint_unavailable",
+  ],
+  [
+    "answers 400 invalid_grant",
+    { kind: "status", status: 400, body: { error: "invalid_grant" } },
+    "mint_rejected",
+  ],
+  ["answers 400 and no OAuth error", { kind: "status", status: 400 }, "mint_invalid_answer"],
+  [
+    "redirects",
+    { kind: "status", status: 307, headers: { location: "/token" } },
+    "mint_invalid_answer",
+  ],
+  ["answers nothing", { kind: "empty" }, "mint_invalid_answer"],
+  ["answers a web page", { kind: "html" }, "mint_invalid_answer"],
+  ["answers 200 MB", { kind: "huge" }, "mint_invalid_answer"],
+  ["leaves id_token out", { kind: "no_id_token" }, "mint_invalid_answer"],
+  ["answers an id_token that is a number", { kind: "id_token_not_text" }, "mint_invalid_answer"],
+  ["answers a token for another audience", { kind: "wrong_audience" }, "mint_invalid_answer"],
+  ["answers an expired token", { kind: "expired" }, "mint_invalid_answer"],
+  ["answers control characters", { kind: "control_characters" }, "mint_invalid_answer"],
+  ["echoes the assertion", { kind: "echo" }, "mint_rejected"],
+];
+
+let endpoint: TokenEndpoint;
+let keyFile = "";
+const parts = new AsyncDisposableStack();
+
+beforeAll(async () => {
+  ({ endpoint, keyFile } = parts.use(await startKeyedEndpoint()));
+});
+afterAll(() => parts.disposeAsync());
+
+/** The whole server in this process, on a clock that stands still. */
+async function startInProcess(...flags: readonly string[]) {
+  endpoint.setFault(undefined);
+  const clock = createFakeClock();
+  const log = createLineLog<Readonly<Record<string, unknown>>>();
+  const config = parseConfig(["--credentials", keyFile, "--listen", "127.0.0.1:0", ...flags], {});
+  const stream = { write: (line: string) => log.push(JSON.parse(line)) };
+  const server = await startServer(config, clock, createLogger("debug", stream));
+  const url = `http://${formatAddress(server.address)}/check`;
+  const before = endpoint.exchanges.length;
+  return {
+    clock,
+    log,
+    exchanges: () => endpoint.exchanges.length - before,
+    check: async () => {
+      const response = await fetch(url, { headers: { "x-id-token-audience": A } });
+      const { status, headers } = response;
+      return { status, token: headers.get("authorization"), body: await response.text() };
+    },
+    [Symbol.asyncDispose]: async () => {
+      const closed = server.close();
+      clock.advance(60_000);
+      await closed;
+      refuseSecrets(JSON.stringify(log.lines), "the log");
+    },
+  };
+}
+
+const minted = ({ msg }: Readonly<Record<string, unknown>>) => msg === "minted an ID token";
+
+describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
+  it("cold: every check gets 503 with the code; one exchange, and none more in the pause", async () => {
+    await using server = await startInProcess("--allow-audience", A);
+    endpoint.setFault(fault);
+    const exchange = endpoint.nextExchange();
+    const checks = [server.check(), server.check(), server.check()];
+    await exchange;
+    if (fault.kind === "hang") server.clock.advance(MINT_TIMEOUT_MS);
+    const refused = { status: 503, token: null, body: JSON.stringify({ error: code }) };
+    expect(await Promise.all(checks)).toEqual([refused, refused, refused]);
+    expect(await server.check()).toEqual(refused);
+    expect(server.exchanges()).toBe(1);
+  });
+
+  it("warm: every check gets the token; no exchange", async () => {
+    await using server = await startInProcess("--audience", A);
+    await server.log.line(minted);
+    const { token } = await server.check();
+    endpoint.setFault(fault);
+    expect(token).toMatch(/^Bearer [\w-]+\.[\w-]+\.[\w-]+$/);
+    expect(await server.check()).toEqual({ status: 200, token, body: "" });
+    expect(server.exchanges()).toBe(1);
+  });
+
+  it("due: every check gets the old token at once; one exchange, and none more in the pause", async () => {
+    await using server = await startInProcess("--audience", A);
+    await server.log.line(minted);
+    const { token } = await server.check();
+    endpoint.setFault(fault);
+    const exchange = endpoint.nextExchange();
+    server.clock.advance(DUE_MS);
+    await exchange;
+    expect(await server.check()).toEqual({ status: 200, token, body: "" });
+    if (fault.kind === "hang") server.clock.advance(MINT_TIMEOUT_MS);
+    const failed = await server.log.line(({ msg }) => String(msg).startsWith("renewal failed"));
+    expect(failed).toMatchObject({ level: "warn", audience: A, err: { code } });
+    expect(await server.check()).toEqual({ status: 200, token, body: "" });
+    expect(server.exchanges()).toBe(2);
+  });
+});

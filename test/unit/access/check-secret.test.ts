@@ -1,0 +1,59 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { openCheckSecret } from "../../../src/access/check-secret.ts";
+import { StartError } from "../../../src/system/errors.ts";
+import { createFakeClock } from "../../support/fake-clock.ts";
+import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
+
+const events = { secretChanged: () => {}, secretUnusable: () => {} };
+
+async function open(path: string) {
+  const secret = await openCheckSecret(path, createFakeClock(), events);
+  secret.close();
+  return secret;
+}
+
+describe("the check secret", () => {
+  it.each(["a", "two words", "with\r\n", "with\n", "x".repeat(1024)])(
+    "%j is its file's content without the last line break",
+    async (content) => {
+      await using folder = await makeTemporaryFolder();
+      const path = join(folder.path, "secret");
+      await writeFile(path, content);
+      const { matches } = await open(path);
+      const text = content.trimEnd();
+      expect(matches(text)).toBe(true);
+      for (const other of [
+        undefined,
+        "",
+        `${text} `,
+        `${text}\n`,
+        text.toUpperCase(),
+        text.slice(1),
+      ]) {
+        expect(matches(other)).toBe(false);
+      }
+    },
+  );
+
+  it.each([
+    "",
+    "\n",
+    "hidden\nhidden\n",
+    " hidden",
+    "hidden ",
+    "hiddén",
+    "hidd\0en",
+    "h".repeat(1025),
+  ])("is not %j, and the error names the path and the rule alone", async (content) => {
+    await using folder = await makeTemporaryFolder();
+    const path = join(folder.path, "secret");
+    await writeFile(path, content);
+    await expect(open(path)).rejects.toThrow(
+      new StartError(
+        `${path}: the check secret must be one line of 1 to 1024 printable ASCII characters`,
+      ),
+    );
+  });
+});

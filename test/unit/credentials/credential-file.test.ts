@@ -1,0 +1,164 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readCredential } from "../../../src/credentials/credential-file.ts";
+import { parseImpersonation } from "../../../src/credentials/impersonation.ts";
+import { StartError, UsageError } from "../../../src/system/errors.ts";
+import { createFakeClock } from "../../support/fake-clock.ts";
+import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
+
+const TARGET = "target@p.iam.gserviceaccount.com";
+const URL_OF_TARGET = `https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/${TARGET}:generateAccessToken`;
+const OAUTH = "https://oauth2.googleapis.com/token";
+const STS = "https://sts.googleapis.com/v1/token";
+const user = {
+  type: "authorized_user",
+  client_id: "client",
+  client_secret: "secret-of-the-client",
+  refresh_token: "secret-of-the-user",
+};
+const federated = {
+  type: "external_account",
+  audience: "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/a/providers/b",
+  subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+  service_account_impersonation_url: URL_OF_TARGET,
+  credential_source: { file: "/token" },
+};
+const impersonated = {
+  type: "impersonated_service_account",
+  service_account_impersonation_url: URL_OF_TARGET,
+  source_credentials: user,
+};
+
+let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
+beforeAll(async () => {
+  folder = await makeTemporaryFolder();
+});
+afterAll(() => folder?.[Symbol.asyncDispose]());
+
+async function parse(content: unknown, env: NodeJS.ProcessEnv = {}) {
+  const path = join(folder.path, "credential.json");
+  await writeFile(path, JSON.stringify(content));
+  const impersonate = undefined;
+  return (await readCredential(path, createFakeClock(), { env, impersonate })).parse();
+}
+
+describe("a credential file", () => {
+  it.each([
+    [user, "authorized_user", "", OAUTH],
+    [{ ...user, account: "someone@example.com" }, "authorized_user", "someone@example.com", OAUTH],
+    [federated, "external_account", TARGET, STS],
+    [impersonated, "impersonated_service_account", TARGET, OAUTH],
+    [
+      { ...impersonated, source_credentials: federated },
+      "impersonated_service_account",
+      TARGET,
+      STS,
+    ],
+  ])("is told by its type: %j", async (content, type, principal, endpoint) => {
+    const credential = await parse(content);
+    expect(credential).toMatchObject({ type, principal, keyId: "" });
+    expect(credential.endpoint.href).toBe(endpoint);
+  });
+
+  it.each([
+    [{}, "its type must be service_account"],
+    [{ type: "external_account_authorized_user" }, "not external_account_authorized_user"],
+    [{ type: "a secret" }, "not what it says"],
+    [{ ...user, refresh_token: undefined }, "its refresh_token is missing"],
+    [{ ...user, client_id: 5 }, "its client_id is missing"],
+    [{ ...user, quota_project_id: 5 }, "its quota_project_id is no text"],
+    [{ ...federated, audience: "" }, "its audience is missing"],
+    [{ ...federated, subject_token_type: undefined }, "its subject_token_type is missing"],
+    [{ ...federated, credential_source: "x" }, "its credential_source is missing"],
+    [{ ...federated, credential_source: {} }, "its credential_source.file is missing"],
+    [
+      { ...federated, credential_source: { environment_id: "aws2" } },
+      "its credential_source is none of file, url, AWS, certificate, executable",
+    ],
+    [
+      { ...federated, credential_source: { file: "/t", format: { type: "xml" } } },
+      "its credential_source is none of",
+    ],
+    [{ ...impersonated, source_credentials: undefined }, "its source_credentials is missing"],
+    [
+      { ...impersonated, source_credentials: { ...user, client_secret: "" } },
+      "its source_credentials.client_secret is missing",
+    ],
+    [{ ...impersonated, source_credentials: { type: "x" } }, "its source_credentials.type must be"],
+    [{ ...impersonated, delegates: "a" }, "its delegates is no list of texts"],
+    [
+      { ...impersonated, delegates: ["a"] },
+      "its delegates are not all service accounts' addresses",
+    ],
+  ])("that is %j is refused", async (content, reason) => {
+    const parsing = parse(content);
+    await expect(parsing).rejects.toThrow(StartError);
+    await expect(parsing).rejects.toThrow(`no usable credential: `);
+    await expect(parsing).rejects.toThrow(reason);
+    await expect(parsing).rejects.not.toThrow(/secret-of/);
+  });
+
+  it.each([
+    [{ ...federated, token_url: "https://sts.example/" }, "token_url"],
+    [{ ...federated, token_info_url: "http://sts.googleapis.com/" }, "token_info_url"],
+    [
+      { ...federated, service_account_impersonation_url: "https://iam.example/" },
+      "service_account_impersonation_url",
+    ],
+    [
+      { ...federated, service_account_impersonation_url: "https://iamcredentials.googleapis.com/" },
+      "service_account_impersonation_url must end with",
+    ],
+    [{ ...federated, credential_source: { url: "http://idp.example/" } }, "credential_source.url"],
+    [
+      {
+        ...federated,
+        credential_source: { environment_id: "aws1", region_url: "http://x.example/" },
+      },
+      "credential_source.region_url",
+    ],
+    [{ ...user, token_uri: "https://oauth2.example/token" }, "token_uri"],
+    [
+      {
+        ...impersonated,
+        service_account_impersonation_url: "http://iamcredentials.googleapis.com/",
+      },
+      "service_account_impersonation_url",
+    ],
+  ])("whose URL leads elsewhere is a fault of configuration: %j", async (content, name) => {
+    const parsing = parse(content);
+    await expect(parsing).rejects.toThrow(UsageError);
+    await expect(parsing).rejects.toThrow(name);
+  });
+
+  it("runs a program only with the opt-in, and within bounds", async () => {
+    const executable = (timeout_millis?: unknown) => ({
+      ...federated,
+      credential_source: { executable: { command: "/bin/true", timeout_millis } },
+    });
+    await expect(parse(executable())).rejects.toThrow(
+      "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1",
+    );
+    const env = { GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: "1" };
+    expect((await parse(executable(), env)).principal).toBe(TARGET);
+    await expect(parse(executable(1), env)).rejects.toThrow("from 5000 to 120000");
+  });
+});
+
+describe("parseImpersonation", () => {
+  it("reads the account first, then its delegates in their order", () => {
+    const [a, b, c] = ["a", "b", "c"].map((name) => `${name}@p.iam.gserviceaccount.com`);
+    expect(parseImpersonation(`${a}, ${b},${c}`)).toEqual({ account: a, delegates: [b, c] });
+  });
+
+  it.each([
+    "",
+    "me@example.com",
+    `${TARGET},`,
+    "@gserviceaccount.com",
+    "a@evilgserviceaccount.com",
+  ])("refuses %j", (text) =>
+    expect(() => parseImpersonation(text)).toThrow(/must be ACCOUNT\[,DELEGATE…\]/),
+  );
+});

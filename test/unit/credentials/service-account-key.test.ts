@@ -1,0 +1,119 @@
+import { generateKeyPairSync } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { StartError, UsageError } from "../../../src/system/errors.ts";
+import { parseFields, readCredentialText } from "../../../src/credentials/fields.ts";
+import { parseServiceAccountKey } from "../../../src/credentials/service-account-key.ts";
+
+const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
+const pem = rsa.export({ type: "pkcs8", format: "pem" });
+const fields = {
+  type: "service_account",
+  client_email: "caller@project.iam.gserviceaccount.com",
+  private_key_id: "0123abcd",
+  private_key: pem,
+};
+const text = (changes: Record<string, unknown> = {}) => JSON.stringify({ ...fields, ...changes });
+const parse = (content: string, path = "key.json") =>
+  parseServiceAccountKey(parseFields(content, path));
+const small = generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey;
+const curve = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+const exported = (key: typeof rsa) => key.export({ type: "pkcs8", format: "pem" });
+
+describe("parseServiceAccountKey", () => {
+  it("reads what signing and exchanging need", () => {
+    const key = parse(text());
+    expect(key.clientEmail).toBe(fields.client_email);
+    expect(key.keyId).toBe("0123abcd");
+    expect(key.tokenUri.href).toBe("https://oauth2.googleapis.com/token");
+    expect(key.privateKey.asymmetricKeyType).toBe("rsa");
+  });
+
+  it("takes a byte order mark, PKCS #1, a file without a key ID, and its token_uri", () => {
+    const pkcs1 = rsa.export({ type: "pkcs1", format: "pem" });
+    const odd = text({
+      private_key: pkcs1,
+      private_key_id: undefined,
+      token_uri: "http://[::1]:1/t",
+    });
+    const key = parse(`\uFEFF${odd}\n`);
+    expect(key.keyId).toBe("");
+    expect(key.tokenUri.href).toBe("http://[::1]:1/t");
+  });
+
+  it.each([
+    ["empty", "", "it is empty"],
+    ["white space", " \n", "it is empty"],
+    ["cut short", text().slice(0, 300), "it is not JSON, or cut short"],
+    ["not JSON", pem, "it is not JSON, or cut short"],
+    ["no object", "[]", "it is not a JSON object"],
+    ["without an e-mail", text({ client_email: undefined }), "its client_email is missing"],
+    [
+      "with a strange e-mail",
+      text({ client_email: "a b@c\n" }),
+      "its client_email is no e-mail address",
+    ],
+    ["without a key", text({ private_key: 5 }), "its private_key is missing"],
+    [
+      "with a bad PEM",
+      text({ private_key: pem.slice(0, 200) }),
+      "its private_key is not a readable PEM private key",
+    ],
+    [
+      "with a curve's key",
+      text({ private_key: exported(curve) }),
+      "its private_key must be RSA, not ec",
+    ],
+    [
+      "with a small key",
+      text({ private_key: exported(small) }),
+      "its private_key has 1024 bits, RS256 needs 2048",
+    ],
+  ])("refuses a file that is %s, in one line that shows none of it", (_what, content, reason) => {
+    expect(() => parse(content, "/keys/key.json")).toThrow(
+      new StartError(`/keys/key.json: no usable credential: ${reason}`),
+    );
+  });
+
+  it.each([
+    "http://oauth2.googleapis.com/token",
+    "ftp://x/t",
+    "nonsense",
+    "",
+    5,
+    "https://u:p@x/t",
+  ])("refuses the token_uri %s as a fault of configuration", (token_uri) => {
+    const parsing = () => parse(text({ token_uri }));
+    expect(parsing).toThrow(UsageError);
+    expect(parsing).toThrow(/token_uri.*must be https, or http to a loopback host/);
+  });
+});
+
+describe("readCredentialText", () => {
+  let folder = "";
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "key-"));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it("reads a file", async () => {
+    const path = join(folder, "key.json");
+    await writeFile(path, text());
+    expect(await readCredentialText(path)).toBe(text());
+  });
+
+  it("tells missing, huge and directories apart", async () => {
+    const huge = join(folder, "huge.json");
+    await writeFile(huge, "x".repeat(70_000));
+    await mkdir(join(folder, "dir"));
+    const reasonFor = async (name: string) =>
+      readCredentialText(join(folder, name)).catch((error: Error) => error.message);
+    expect(await reasonFor("none.json")).toMatch(/none\.json: .*there is no such file$/);
+    expect(await reasonFor("huge.json")).toMatch(
+      /it has 70000 bytes, a credential file at most 65536$/,
+    );
+    expect(await reasonFor("dir")).toMatch(/it is a directory$/);
+  });
+});

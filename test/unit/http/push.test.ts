@@ -1,0 +1,248 @@
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
+import { describe, expect, it } from "vitest";
+import { createAudienceRule } from "../../../src/access/audience.ts";
+import { MintError } from "../../../src/system/errors.ts";
+import { buildApp } from "../../../src/http/app.ts";
+import type { PushOptions } from "../../../src/http/push.ts";
+import type { IdToken } from "../../../src/tokens/id-token.ts";
+import { idToken } from "../../support/tokens.ts";
+
+const A = "https://a.run.app";
+const B = "https://b.run.app";
+const OTHER = "https://other.example.com";
+const TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+const PATH = "/v3/discovery:secrets";
+const unavailable = new MintError("mint_unavailable", "the token endpoint answered 503");
+
+/** An app over tokens that the test chooses; `down` has none. */
+async function setUp(configured: readonly string[] = [A, B], secret?: PushOptions["secret"]) {
+  const outcomes: string[] = [];
+  const faults: unknown[] = [];
+  const down = new Set<string>();
+  let minted = 0;
+  const tokens = new Map<string, IdToken>();
+  const renew = (audience: string) => {
+    const token = idToken(audience, { wallMs: 0, monotonicMs: ++minted });
+    tokens.set(audience, token);
+    return token;
+  };
+  const chooseAudience = createAudienceRule({ configured, allowed: [], fromHost: true });
+  const token = (audience: string) =>
+    down.has(audience)
+      ? Promise.reject(unavailable)
+      : (tokens.get(audience) ?? Promise.resolve(renew(audience)));
+  const app = await buildApp({
+    check: {
+      chooseAudience,
+      token,
+      tokenHeader: "authorization",
+      checked: () => {},
+      isDraining: () => false,
+    },
+    push: {
+      secret,
+      chooseAudience,
+      token,
+      pushed: (outcome) => outcomes.push(outcome),
+      isDraining: () => false,
+    },
+    health: {
+      readiness: () => [],
+      isDraining: () => false,
+      metrics: { contentType: "text/plain", render: async () => "" },
+    },
+    onFault: (error) => faults.push(error),
+  });
+  const push = (body: unknown, headers: Readonly<Record<string, string>> = {}) =>
+    app.inject({
+      method: "POST",
+      url: PATH,
+      headers: { "content-type": "application/json", ...headers },
+      payload: typeof body === "string" ? body : JSON.stringify(body),
+    });
+  const ask = (...names: readonly string[]) => push({ type_url: TYPE, resource_names: names });
+  return { app, push, ask, renew, down, outcomes, faults };
+}
+
+const resource = (name: string, { header }: IdToken) => ({
+  "@type": TYPE,
+  name,
+  generic_secret: { secret: { inline_string: header } },
+});
+const left = (name: string, code: number, message: string) => ({
+  resource_name: { name },
+  error_detail: { code, message },
+});
+
+describe("a push", () => {
+  it("is the header's whole value, by the audience's name", async () => {
+    const { ask, renew, outcomes } = await setUp();
+    const token = renew(B);
+    const response = await ask(B);
+    expect(response.statusCode).toBe(200);
+    expect(response.json()).toEqual({
+      version_info: expect.stringMatching(/^[\w-]{22}$/),
+      type_url: TYPE,
+      resources: [resource(B, token)],
+    });
+    expect(outcomes).toEqual(["ok"]);
+  });
+
+  it("is the default audience's token by the name default", async () => {
+    const { ask, renew } = await setUp();
+    const token = renew(A);
+    expect((await ask("default")).json()).toMatchObject({
+      resources: [resource("default", token)],
+    });
+  });
+
+  it("waits for a token that is being minted", async () => {
+    const { ask } = await setUp();
+    expect((await ask(A)).json()).toMatchObject({ resources: [{ name: A }] });
+  });
+
+  it("has another version when a token changes, and only then", async () => {
+    const { ask, renew } = await setUp();
+    const version = async (...names: readonly string[]) =>
+      (await ask(...names)).json<{ version_info: string }>().version_info;
+    renew(A);
+    const both = await version(A, B);
+    expect(await version(B, A, B)).toBe(both);
+    renew(B);
+    expect(await version(A, B)).not.toBe(both);
+    const alone = await version(A);
+    renew(B);
+    expect(await version(A)).toBe(alone);
+  });
+
+  it("leaves out what is refused and what is not to be had, and brings the others", async () => {
+    const { ask, renew, down, outcomes } = await setUp();
+    const token = renew(A);
+    down.add(B);
+    const response = await ask(OTHER, A, B);
+    expect(response.statusCode).toBe(200);
+    expect(response.json()).toMatchObject({
+      resources: [resource(A, token)],
+      resource_errors: [left(OTHER, 7, "audience_not_allowed"), left(B, 14, "mint_unavailable")],
+    });
+    expect(outcomes).toEqual(["audience_not_allowed", "ok", "mint_unavailable"]);
+  });
+
+  it("is empty where all is refused: of another status Envoy would not tell the name", async () => {
+    const { ask } = await setUp([]);
+    const response = await ask(OTHER, "default");
+    expect(response.statusCode).toBe(200);
+    expect(response.json()).toMatchObject({
+      resources: [],
+      resource_errors: [
+        left(OTHER, 7, "audience_not_allowed"),
+        left("default", 7, "audience_missing"),
+      ],
+    });
+  });
+
+  it("is 503 and a code while no token is to be had", async () => {
+    const { ask, down, outcomes } = await setUp();
+    down.add(A);
+    for (const names of [[A], [A, OTHER]]) {
+      const response = await ask(...names);
+      expect(response.statusCode).toBe(503);
+      expect(response.json()).toEqual({ error: "mint_unavailable" });
+    }
+    expect(outcomes).toEqual(["mint_unavailable", "mint_unavailable", "audience_not_allowed"]);
+  });
+});
+
+describe("a discovery request", () => {
+  it("is refused with 403 and a code without the check secret", async () => {
+    const secret = { matches: (given: string | undefined) => given === "open sesame" };
+    const { push, outcomes } = await setUp([A], secret);
+    const body = { resource_names: [A] };
+    for (const headers of [{}, { "x-authz-secret": "open" }]) {
+      const response = await push(body, headers);
+      expect(response.statusCode).toBe(403);
+      expect(response.json()).toEqual({ error: "check_secret_wrong" });
+    }
+    expect((await push(body, { "x-authz-secret": "open sesame" })).statusCode).toBe(200);
+    expect(outcomes).toEqual(["check_secret_wrong", "check_secret_wrong", "ok"]);
+  });
+
+  it.each([
+    ["nothing", ""],
+    ["no JSON", "{"],
+    ["no object", "null"],
+    ["a list", "[]"],
+    ["no names", { type_url: TYPE }],
+    ["an empty list of names", { resource_names: [] }],
+    ["names that are no list", { resource_names: A }],
+    ["a name that is no text", { resource_names: [A, 1] }],
+    ["another type", { type_url: "type.googleapis.com/a.B", resource_names: [A] }],
+  ])("of %s is 400, a code and the rule", async (_what, body) => {
+    const { push, outcomes, faults } = await setUp();
+    const response = await push(body);
+    expect(response.statusCode).toBe(400);
+    expect(response.json()).toEqual({
+      error: "push_malformed",
+      reason: expect.stringContaining("must be"),
+    });
+    expect(outcomes).toEqual(["push_malformed"]);
+    expect(faults).toEqual([]);
+  });
+
+  it("is malformed with more names than Envoy ever asks for at once", async () => {
+    const { push } = await setUp();
+    const names = (count: number) => Array.from({ length: count }, (_, index) => `${index}`);
+    expect((await push({ resource_names: names(101) })).statusCode).toBe(400);
+    expect((await push({ resource_names: names(100) })).statusCode).toBe(200);
+  });
+
+  it.each(["application/json; charset=utf-8", "text/plain", "nonsense"])(
+    "is read whatever type it claims to have, as %s",
+    async (type) => {
+      const { push } = await setUp();
+      const body = { node: { extensions: "x".repeat(900_000) }, resource_names: [A] };
+      expect((await push(body, { "content-type": type })).statusCode).toBe(200);
+    },
+  );
+
+  it("may have a megabyte, and no byte more", async () => {
+    const { push, outcomes } = await setUp();
+    const body = (bytes: number) => {
+      const empty = JSON.stringify({ resource_names: [A], node: "" });
+      return JSON.stringify({ resource_names: [A], node: "x".repeat(bytes - empty.length) });
+    };
+    expect((await push(body(1_048_576))).statusCode).toBe(200);
+    const response = await push(body(1_048_577));
+    expect(response.statusCode).toBe(413);
+    expect(response.json()).toMatchObject({ error: "push_too_large" });
+    expect(outcomes).toEqual(["ok", "push_too_large"]);
+  });
+
+  it("is a check at any other path, or with any other method", async () => {
+    const { app, outcomes } = await setUp();
+    const method = "POST";
+    for (const url of [`${PATH}/`, "/v3/discovery:clusters", "/v3/discovery%3Asecrets"]) {
+      expect((await app.inject({ method, url })).headers["authorization"]).toMatch(/^Bearer /);
+    }
+    expect((await app.inject(PATH)).headers["authorization"]).toMatch(/^Bearer /);
+    expect(outcomes).toEqual([]);
+  });
+
+  it("that never ends is answered all the same, and one that breaks off does no harm", async () => {
+    const { app, outcomes, faults } = await setUp();
+    const url = new URL(await app.listen({ host: "127.0.0.1", port: 0 }));
+    const open = () => connect(Number(url.port), "127.0.0.1");
+    const head = `POST ${PATH} HTTP/1.1\r\nHost: a\r\n`;
+    const endless = open();
+    endless.write(`${head}Transfer-Encoding: chunked\r\n\r\n200000\r\n`);
+    endless.write(Buffer.alloc(0x20_00_00, "x"));
+    expect(await text(endless)).toMatch(/^HTTP\/1\.1 413 .*push_too_large/s);
+    const broken = open();
+    broken.end(`${head}Content-Length: 100\r\n\r\n{"resource_names`);
+    await text(broken);
+    await app.close();
+    expect(faults).toEqual([]);
+    expect(outcomes.at(0)).toBe("push_too_large");
+  });
+});
