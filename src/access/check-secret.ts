@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../system/clock.ts";
-import { StartError } from "../system/errors.ts";
+import { codeOf, StartError } from "../system/errors.ts";
 import { watchFile } from "../system/files.ts";
 
 /** The header in which Envoy sends the check secret. */
@@ -64,7 +64,7 @@ async function readSecret(path: string): Promise<string> {
   try {
     content = await readFile(path, "utf8");
   } catch (cause) {
-    const reason = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown";
+    const reason = codeOf(cause) ?? "unknown error";
     throw new StartError(`${path}: the check secret cannot be read: ${reason}`, { cause });
   }
   const secret = content.replace(/\r?\n$/, "");

@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { text } from "node:stream/consumers";
 import { formatAddress, type Address } from "../system/address.ts";
 import { parseConfig } from "../settings/serve.ts";
-import { StartError } from "../system/errors.ts";
+import { codeOf, StartError } from "../system/errors.ts";
 
 const TIMEOUT_MS = 2000;
 const PROGRAM = "idtoken-authz";
@@ -55,7 +55,7 @@ async function get(address: Address, path: string): Promise<{ status: number; bo
   try {
     return await promise;
   } catch (cause) {
-    const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    const reason = codeOf(cause) ?? String(cause);
     throw new StartError(
       `${formatAddress(address)}: no answer: ${signal.aborted ? `none within ${TIMEOUT_MS} ms` : reason}`,
       { cause },

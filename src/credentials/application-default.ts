@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Clock } from "../system/clock.ts";
 import type { CredentialFile } from "./credential.ts";
 import { readCredential, toCredential, type CredentialOptions } from "./credential-file.ts";
-import { MintError, StartError } from "../system/errors.ts";
+import { codeOf, MintError, StartError } from "../system/errors.ts";
 import { createMetadataServer, type MetadataServer } from "./metadata-server.ts";
 
 /** Where a credential is. */
@@ -55,7 +55,7 @@ function wellKnownFile(env: NodeJS.ProcessEnv): string {
 function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
-    (error: NodeJS.ErrnoException) => error.code !== "ENOENT" && error.code !== "ENOTDIR",
+    (error: unknown) => !["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? ""),
   );
 }
 

@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { StartError } from "../system/errors.ts";
+import { codeOf, StartError } from "../system/errors.ts";
 
 /** The fields of a credential file, or of an object in it. Never log them. */
 export interface Fields {
@@ -24,7 +24,7 @@ export async function readCredentialText(path: string): Promise<string> {
     return await file.readFile("utf8");
   } catch (cause) {
     if (cause instanceof StartError) throw cause;
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown error";
+    const code = codeOf(cause) ?? "unknown error";
     throw fault({ path }, READ_FAULTS[code] ?? `it cannot be read (${code})`);
   }
 }

@@ -1,4 +1,5 @@
 import type { TLSSocket } from "node:tls";
+import { codeOf } from "../system/errors.ts";
 import { CheckFailure } from "./checklist.ts";
 
 /** Nothing came in time. */
@@ -33,8 +34,7 @@ const FAULTS: Readonly<Record<string, readonly [reason: string, remedy: string]>
 /** A failure of the network in words; `whom` is the other end as a person knows it. */
 export function describeNetworkFault(whom: string, cause: unknown): CheckFailure {
   if (cause instanceof TimeoutError) return new CheckFailure(`${whom}: ${cause.message}`, SILENT);
-  const hasCode = typeof cause === "object" && cause !== null && "code" in cause;
-  const code = hasCode ? String(cause.code) : "unknown failure";
+  const code = codeOf(cause) ?? "unknown failure";
   const isHttp = code.startsWith("HPE_");
   const [reason, remedy] = isHttp
     ? ["it does not speak HTTP", "check the port"]

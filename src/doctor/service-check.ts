@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { TcpAddress } from "../system/address.ts";
+import { codeOf } from "../system/errors.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { explainPlaceholders, gcloudForService, grantInvoker } from "./cloud-run-host.ts";
 import type { Minted } from "./mint-check.ts";
@@ -41,8 +42,8 @@ async function readCa(path: string | undefined): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : "";
-    throw new CheckFailure(`${path} cannot be read${code}`, "check --service-ca");
+    const code = codeOf(cause) ?? "unknown error";
+    throw new CheckFailure(`${path} cannot be read (${code})`, "check --service-ca");
   }
 }
 

@@ -1,5 +1,5 @@
 import { readBounded } from "../system/bounded-body.ts";
-import { MintError } from "../system/errors.ts";
+import { codeOf, MintError } from "../system/errors.ts";
 
 /** What `fetch` does, for those that must do it over connections of their own. */
 export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
@@ -183,5 +183,5 @@ function parseRetryAfter(value: string | null): number {
 function networkReason(cause: unknown): string {
   const inner = cause instanceof Error ? (cause.cause ?? cause) : undefined;
   if (!(inner instanceof Error)) return "unknown failure";
-  return "code" in inner && typeof inner.code === "string" ? inner.code : inner.name;
+  return codeOf(inner) ?? inner.name;
 }

@@ -5,7 +5,7 @@ import { lstat, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { formatAddress, type Address } from "../system/address.ts";
-import { StartError } from "../system/errors.ts";
+import { codeOf, StartError } from "../system/errors.ts";
 
 /** Leaves a new socket with mode 0660: its owner and its group may connect, nobody else. */
 const SOCKET_UMASK = 0o117;
@@ -73,8 +73,4 @@ const LISTEN_FAULTS: Readonly<Record<string, string>> = {
 
 function faultOf(address: Address, reason: string, cause?: unknown): StartError {
   return new StartError(`${formatAddress(address)}: cannot listen: ${reason}`, { cause });
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error ? String(error.code) : undefined;
 }

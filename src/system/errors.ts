@@ -58,3 +58,9 @@ export class UsageError extends StartError {
     super(faults.join("\n"));
   }
 }
+
+/** The code of an error of Node.js or the system, such as `ENOENT`; undefined where it has none. */
+export function codeOf(error: unknown): string | undefined {
+  const hasCode = typeof error === "object" && error !== null && "code" in error;
+  return hasCode && typeof error.code === "string" ? error.code : undefined;
+}

@@ -1,4 +1,5 @@
 import { pino, type DestinationStream, type Logger } from "pino";
+import { codeOf } from "../system/errors.ts";
 
 export type { Logger };
 
@@ -65,5 +66,6 @@ export function openStandardOutput(): LogOutput {
 function describeError(error: unknown): Readonly<Record<string, string>> {
   if (!(error instanceof Error)) return { name: typeof error };
   const { name, message } = error;
-  return "code" in error ? { name, code: String(error.code), message } : { name, message };
+  const code = codeOf(error);
+  return code === undefined ? { name, message } : { name, code, message };
 }
