@@ -11,16 +11,17 @@ import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
-/** What a process may need more at its peak while a gigabyte passes: windows and buffers. */
+/** Allowed growth of each process's peak memory while a gigabyte passes: windows and buffers. */
 const AUTH_SERVER_GROWTH = 16 * MIB;
 const ENVOY_GROWTH = 64 * MIB;
 
-/** The most memory that a process has had so far, in bytes (Linux). */
+/** A process's peak resident memory in bytes (Linux). */
 async function peakMemory(pid: number | undefined): Promise<number> {
   const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8")) ?? [];
   return Number(kib) * 1024;
 }
 
+/** Counts the bytes of an upload; answers any other method with a gigabyte of zeros. */
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.method === "PUT") {
     let received = 0;
@@ -33,7 +34,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   await pipeline(Readable.from(Array<Buffer>(GIB / MIB).fill(chunk)), response);
 }
 
-describe("a body of 1 GiB through the gateway", () => {
+describe("a 1 GiB body through the gateway", () => {
   const parts = new AsyncDisposableStack();
   let gateway: Gateway;
   let file = "";
@@ -42,7 +43,7 @@ describe("a body of 1 GiB through the gateway", () => {
     const folder = parts.use(await makeTemporaryFolder());
     file = join(folder.path, "upload");
     await using upload = await open(file, "w");
-    // Sparse: it takes no room.
+    // A sparse file takes no disk space.
     await upload.truncate(GIB);
     const container = parts.use(
       await startHttpService({ request: (request, response) => void answer(request, response) }),
@@ -53,18 +54,18 @@ describe("a body of 1 GiB through the gateway", () => {
 
   it.each([
     [
-      "up",
+      "upload",
       () => ["--http1.1", "--upload-file", file, "-w", "\n%{http_code}"],
       `received ${GIB}\n200`,
     ],
     [
-      "down",
+      "download",
       () => ["--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{size_download}"],
       `${GIB}`,
     ],
-  ])("streams %s, kept by nobody on the way", async (_way, flags, expected) => {
+  ])("is streamed and never buffered as a whole in an %s", async (_direction, flags, expected) => {
     const pids = [gateway.authServer.pid, gateway.envoy.process.pid];
-    // What the first request ever needs is not this body's.
+    // Exclude what the very first request allocates.
     await fetch(gateway.url, { method: "PUT" });
     const before = await Promise.all(pids.map(peakMemory));
     expect(await runCommand("curl", ["-sS", ...flags(), `${gateway.url}/x`])).toBe(expected);

@@ -9,15 +9,15 @@ import { startHttpService } from "../support/http-service.ts";
 import { MODULE, VERSION, writeModuleProxy } from "../support/module-proxy.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
-/** The `go` command. Throws an Error that says what to do where there is none. */
+/** Finds the `go` command. Throws an Error that says what to do when it is not installed. */
 function findGo(): string {
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/local/go/bin"];
   const found = folders.map((folder) => join(folder, "go")).find((path) => existsSync(path));
   if (found !== undefined) return found;
-  throw new Error("no go command on the PATH: install Go, or leave this test out with SKIP_GO=1");
+  throw new Error("no go command on the PATH: install Go, or skip this test with SKIP_GO=1");
 }
 
-describe.skipIf(process.env["SKIP_GO"] === "1")("go, with the gateway for its GOPROXY", () => {
+describe.skipIf(process.env["SKIP_GO"] === "1")("go with the gateway as its GOPROXY", () => {
   const parts = new AsyncDisposableStack();
   let gateway: Gateway;
   let folder = "";
@@ -29,7 +29,7 @@ describe.skipIf(process.env["SKIP_GO"] === "1")("go, with the gateway for its GO
     const request = async ({ url = "" }: IncomingMessage, response: ServerResponse) => {
       const content = await readFile(join(served, url)).catch(() => undefined);
       if (content !== undefined) return response.end(content);
-      // What go repeats has to be plain text in UTF-8.
+      // go shows the body of an error only if it is plain text in UTF-8.
       response.writeHead(404, { "content-type": "text/plain; charset=utf-8" });
       return response.end("not found: no such version\n");
     };
@@ -45,10 +45,10 @@ describe.skipIf(process.env["SKIP_GO"] === "1")("go, with the gateway for its GO
       HOME: folder,
       GOPATH: join(folder, "go"),
       GOPROXY: gateway.url,
-      // No checksum database knows a private module.
+      // The public checksum database has no private modules.
       GONOSUMDB: MODULE,
       GOTOOLCHAIN: "local",
-      // Else the folder could not be removed.
+      // go makes its module cache read-only by default, and the folder could not be removed.
       GOFLAGS: "-mod=mod -modcacherw",
     };
     return runCommand(findGo(), args, { cwd: folder, env });
@@ -67,7 +67,7 @@ describe.skipIf(process.env["SKIP_GO"] === "1")("go, with the gateway for its GO
     expect(requests.every(({ status, identity }) => status === 200 && identity)).toBe(true);
   });
 
-  it("tells of the proxy's own errors", async () => {
+  it("shows the module proxy's own error message", async () => {
     await expect(go(["mod", "download", `${MODULE}@v9.9.9`])).rejects.toThrow("no such version");
   });
 });

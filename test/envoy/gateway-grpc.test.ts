@@ -36,13 +36,13 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-/** A client that knows nothing of Google: plain HTTP/2 to the gateway. */
+/** Creates a client without any Google credentials that speaks plaintext HTTP/2 to the gateway. */
 function dial({ port }: Gateway): Texts & Disposable {
   const client = new GrpcClient(`127.0.0.1:${port}`, credentials.createInsecure());
   return Object.assign(client as unknown as Texts, { [Symbol.dispose]: () => client.close() });
 }
 
-/** One unary call and all that came back. */
+/** Makes one unary call and returns its result, headers and trailers. */
 async function echo(client: Texts, text: string, metadata = new Metadata(), deadlineMs = 20_000) {
   const { promise, resolve } = Promise.withResolvers<{ error?: ServiceError; text?: string }>();
   const options = { deadline: Date.now() + deadlineMs };
@@ -71,7 +71,7 @@ describe("gRPC through the gateway", () => {
     parts.use(client);
   });
 
-  it("carries unary calls with headers and trailers, and a token", async () => {
+  it("carries unary calls with their headers and trailers, and adds a token", async () => {
     const metadata = new Metadata();
     metadata.set("x-tenant", "t1");
     metadata.set("x-trace-bin", Buffer.from([0, 255]));
@@ -84,18 +84,18 @@ describe("gRPC through the gateway", () => {
     expect(gateway.google.cloudRun.requests.at(-1)?.identity?.audience).toBe(API_AUDIENCE);
   });
 
-  it("carries the service's own errors", async () => {
+  it("passes on the service's own errors", async () => {
     const { error, trailers } = await echo(client, "fail");
     expect(error).toMatchObject({ code: status.FAILED_PRECONDITION, details: "not yet: ä" });
     expect(trailers.get("x-checksum")).toEqual(["abc"]);
   });
 
-  it("carries deadlines", async () => {
+  it("ends a call at the client's deadline", async () => {
     const { error } = await echo(client, "wait", new Metadata(), 200);
     expect(error?.code).toBe(status.DEADLINE_EXCEEDED);
   });
 
-  it("carries a server's stream", async () => {
+  it("carries server streaming", async () => {
     const call = client.Split("one two three");
     const received: string[] = [];
     call.on("data", (word: string) => received.push(word));
@@ -104,7 +104,7 @@ describe("gRPC through the gateway", () => {
     expect(end.metadata.get("x-checksum")).toEqual(["abc"]);
   });
 
-  it("carries a client's stream", async () => {
+  it("carries client streaming", async () => {
     const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
     const call = client.Join((error, text) => (error ? reject(error) : resolve(text)));
     for (const word of ["one", "two", "three"]) call.write(word);
@@ -112,7 +112,7 @@ describe("gRPC through the gateway", () => {
     expect(await promise).toBe("one two three");
   });
 
-  it("carries streams both ways, each message at once", async () => {
+  it("carries bidirectional streaming and delivers each message without delay", async () => {
     const call = client.Talk();
     for (const word of ["one", "two", "three"]) {
       call.write(word);
@@ -126,8 +126,8 @@ describe("gRPC through the gateway", () => {
   });
 });
 
-describe("a refused check", () => {
-  it("is PERMISSION_DENIED to a gRPC client and JSON to others", async () => {
+describe("a denied check", () => {
+  it("is PERMISSION_DENIED for a gRPC client and JSON for others", async () => {
     const envoyFlags = ["--audience=https://not-allowed.run.app"];
     await using gateway = await startGateway({ container, envoyFlags });
     using client = dial(gateway);
@@ -141,8 +141,10 @@ describe("a refused check", () => {
     expect(await response.json()).toEqual({ error: "audience_not_allowed" });
     expect(gateway.google.cloudRun.requests).toEqual([]);
   });
+});
 
-  it("is UNAVAILABLE to a gRPC client and JSON to others while there is no auth server", async () => {
+describe("a check while the auth server is down", () => {
+  it("is UNAVAILABLE for a gRPC client and JSON for others", async () => {
     await using gateway = await startGateway({ container });
     await gateway.authServer.stop("SIGKILL");
     using client = dial(gateway);

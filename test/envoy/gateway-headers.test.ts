@@ -6,7 +6,7 @@ import { startHttpService, type HttpService } from "../support/http-service.ts";
 
 const parts = new AsyncDisposableStack();
 let container: HttpService;
-/** What the container received last. */
+/** The headers of the last request that the container received. */
 let seen: IncomingHttpHeaders = {};
 
 beforeAll(async () => {
@@ -21,18 +21,19 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
+/** The client's own credentials for the application behind Cloud Run. */
 const OWN = { authorization: "Basic b3duOm93bg==" };
-/** As Cloud Run hands a token on to the container. */
+/** Cloud Run replaces the token's signature before it passes the request to the container. */
 const FROM_CLOUD_RUN = /^Bearer .*SIGNATURE_REMOVED_BY_GOOGLE$/;
 
 describe("the token", () => {
-  it("takes the place of the client's Authorization", async () => {
+  it("replaces the client's Authorization", async () => {
     await using gateway = await startGateway({ container });
     expect((await fetch(gateway.url, { headers: OWN })).status).toBe(200);
     expect(seen.authorization).toMatch(FROM_CLOUD_RUN);
   });
 
-  it("goes beside it as X-Serverless-Authorization", async () => {
+  it("travels beside the client's Authorization as X-Serverless-Authorization", async () => {
     const serveFlags = ["--token-header=x-serverless-authorization"];
     await using gateway = await startGateway({ container, serveFlags });
     expect((await fetch(gateway.url, { headers: OWN })).status).toBe(200);
@@ -40,10 +41,10 @@ describe("the token", () => {
     expect(seen["x-serverless-authorization"]).toMatch(FROM_CLOUD_RUN);
   });
 
-  it("goes beside it as Proxy-Authorization, for IAP and its client ID", async () => {
+  it("travels beside the client's Authorization as Proxy-Authorization for IAP", async () => {
     const audience = "123456-abc.apps.googleusercontent.com";
     await using gateway = await startGateway({
-      // IAP stands before the service; Cloud Run leaves callers alone.
+      // IAP checks the callers, so the service itself admits everyone.
       container: { ...container, public: true },
       serveFlags: ["--token-header=proxy-authorization", `--allow-audience=${audience}`],
       envoyFlags: [`--audience=${audience}`],

@@ -16,7 +16,7 @@ import { startHttpService } from "../support/http-service.ts";
 
 const parts = new AsyncDisposableStack();
 let gateway: Gateway;
-/** What the container received last. */
+/** The headers of the last request that the container received. */
 let seen: IncomingHttpHeaders = {};
 const nextEvent = createGate();
 
@@ -39,7 +39,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   } else if (url === "/events") {
     response.writeHead(200, { "content-type": "text/event-stream" });
     response.write("data: one\n\n");
-    await nextEvent.pass();
+    await nextEvent.waitUntilOpen();
     response.end("data: two\n\n");
   } else if (url === "/trailers") {
     response.writeHead(200, { trailer: "checksum" });
@@ -74,14 +74,14 @@ describe("gateway", () => {
   it.each([
     ["HTTP/1.1", ["--http1.1"], "1.1"],
     ["HTTP/2 without TLS", ["--http2-prior-knowledge"], "2"],
-    ["HTTP/1.1 that offers an upgrade to HTTP/2", ["--http2"], "1.1"],
+    ["HTTP/1.1 with an offer to upgrade to HTTP/2", ["--http2"], "1.1"],
     [
-      "HTTP/1.1 that offers an upgrade to TLS",
+      "HTTP/1.1 with an offer to upgrade to TLS",
       ["-H", "Connection: Upgrade", "-H", "Upgrade: TLS/1.2"],
       "1.1",
     ],
     ["HTTP/1.0", ["--http1.0"], "1"],
-  ])("carries curl's %s to the private service", async (_what, flags, version) => {
+  ])("carries %s from curl to the private service", async (_what, flags, version) => {
     const format = "\n%{http_code} %{http_version}";
     const url = `${gateway.url}/a%2Fb/../c//d?e=%zz`;
     const curl = ["-sS", "--path-as-is", "-X", "PURGE", "-w", format, ...flags, url];
@@ -92,9 +92,9 @@ describe("gateway", () => {
   });
 
   it.each([
-    ["a path of 32 KiB", "GET", `/${"a".repeat(32_768)}`, {}],
-    ["an Authorization of 48 KiB", "GET", "/", { authorization: "a".repeat(49_152) }],
-    ["JSON and an empty body", "POST", "/", { "content-type": "application/json" }],
+    ["a 32 KiB path", "GET", `/${"a".repeat(32_768)}`, {}],
+    ["a 48 KiB Authorization header", "GET", "/", { authorization: "a".repeat(49_152) }],
+    ["an empty body of type JSON", "POST", "/", { "content-type": "application/json" }],
     ["a WebDAV method", "PROPFIND", "/", { depth: "1" }],
   ])("carries %s", async (_what, method, path, headers) => {
     const sent = sendRequest(`${gateway.url}${path}`, { method, headers }).end();
@@ -104,7 +104,7 @@ describe("gateway", () => {
     expect(gateway.google.cloudRun.requests.at(-1)?.identity?.audience).toBe(API_AUDIENCE);
   });
 
-  it("lets headers through in both directions, but for its own", async () => {
+  it("passes headers in both directions, except its internal ones", async () => {
     const headers = {
       "x-api-key": "k",
       cookie: "c=1",
@@ -122,7 +122,7 @@ describe("gateway", () => {
     expect(Object.keys(seen).filter((name) => name.startsWith("x-envoy"))).toEqual([]);
   });
 
-  it("keeps redirects to the service's own host on the local address", async () => {
+  it("rewrites redirects to the service's own host to the local address", async () => {
     const locationOf = async (path: string) =>
       (await fetch(gateway.url + path, { redirect: "manual" })).headers.get("location");
     expect(await locationOf("/to-itself")).toBe(`${gateway.url}/next?a=b#c`);
@@ -136,18 +136,18 @@ describe("gateway", () => {
     expect(await followed.text()).toBe("GET /next?a=b");
   });
 
-  it("hands on each server-sent event as it comes", async () => {
-    nextEvent.hold();
+  it("delivers each server-sent event as it is sent", async () => {
+    nextEvent.close();
     const response = await fetch(`${gateway.url}/events`);
     const received: string[] = [];
     for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
       received.push(chunk);
-      nextEvent.release();
+      nextEvent.open();
     }
     expect(received).toEqual(["data: one\n\n", "data: two\n\n"]);
   });
 
-  it("hands on trailers by HTTP/1.1, too", async () => {
+  it("passes on trailers over HTTP/1.1", async () => {
     const raw = await runCommand("curl", ["-sS", "--raw", `${gateway.url}/trailers`]);
     expect(raw).toMatch(/checksum: abc\r\n\r\n$/);
   });
@@ -166,7 +166,7 @@ describe("gateway", () => {
     expect(gateway.google.cloudRun.requests.at(-1)).toMatchObject({ status: 101 });
   });
 
-  it("finds an auth server by name, where that listens on an IPv4 address", async () => {
+  it("resolves the auth server's host name when the server listens on IPv4 only", async () => {
     const { google, authServer } = gateway;
     await using other = await startEnvoy("gateway", [
       ...google.serviceFlags(API_HOST),

@@ -27,10 +27,10 @@ afterEach(() => vi.unstubAllEnvs());
 const start = (delay = "0.5s", more: Partial<Parameters<typeof startGateway>[0]> = {}) =>
   startGateway({ container, config: "gateway-push", edit: pollEvery(delay), ...more });
 
-/** Sends requests, all of which must succeed, until the token of one fits. */
+/** Sends requests, which must all succeed, until one carries a token that matches. */
 async function requestUntil(
   { url, google }: Gateway,
-  fits: (identity: { email: string | undefined; expiresAtSeconds: number }) => boolean,
+  matches: (identity: { email: string | undefined; expiresAtSeconds: number }) => boolean,
   before: () => Promise<void> = async () => {},
 ): Promise<void> {
   for (;;) {
@@ -39,7 +39,7 @@ async function requestUntil(
     expect(response.status).toBe(200);
     await response.arrayBuffer();
     const { email, expiresAtSeconds = 0 } = google.cloudRun.requests.at(-1)?.identity ?? {};
-    if (fits({ email, expiresAtSeconds })) return;
+    if (matches({ email, expiresAtSeconds })) return;
   }
 }
 
@@ -74,19 +74,19 @@ describe("gateway-push with several services", () => {
   it.each([
     ["localhost", API_AUDIENCE],
     ["billing.localhost:9090", BILLING],
-  ])("gives a request for %s its own route's token", async (host, audience) => {
+  ])("sends the token of its own route with a request for %s", async (host, audience) => {
     expect(await request(host)).toEqual({ status: 200, body: "hello" });
     expect(gateway.google.cloudRun.requests.at(-1)?.identity?.audience).toBe(audience);
   });
 
-  it("gives a WebSocket its token, too", async () => {
-    // The container speaks none, and takes it for a plain request.
+  it("sends a token with a WebSocket upgrade", async () => {
+    // The container does not speak WebSocket and answers it as a plain request.
     const upgrade = { connection: "Upgrade", upgrade: "websocket" };
     expect((await request("localhost", upgrade)).status).toBe(200);
     expect(gateway.google.cloudRun.requests.at(-1)?.identity?.audience).toBe(API_AUDIENCE);
   });
 
-  it("fails where the audience is refused, as an outage, and tells the log which it is", async () => {
+  it("answers 503 for a route whose audience is not allowed, and logs which one it is", async () => {
     const { status, body } = await request("shop.localhost");
     expect(status).toBe(503);
     expect(JSON.parse(body)).toEqual({ error: "token_unavailable" });
@@ -96,7 +96,7 @@ describe("gateway-push with several services", () => {
     expect(gateway.google.cloudRun.refused()).toBe(0);
   });
 
-  it("tells a gRPC client of it in gRPC's words", async () => {
+  it("answers such a route with UNAVAILABLE for a gRPC client", async () => {
     const session = connect(gateway.url);
     const stream = session.request({
       ":method": "POST",
@@ -110,7 +110,7 @@ describe("gateway-push with several services", () => {
 });
 
 describe("gateway-push", () => {
-  it("goes over to each renewed token without a restart", async () => {
+  it("uses each renewed token without a restart", async () => {
     await using gateway = await start("0.5s", {
       tokenLifeSeconds: 6,
       serveFlags: ["--refresh-at=0.9"],
@@ -120,7 +120,7 @@ describe("gateway-push", () => {
     expect(gateway.google.cloudRun.refused()).toBe(0);
   });
 
-  it("goes on while the auth server is dead", async () => {
+  it("continues to serve while the auth server is down", async () => {
     await using gateway = await start();
     await gateway.authServer.stop("SIGKILL");
     await gateway.envoy.line("REST update for /v3/discovery:secrets failed");
@@ -129,7 +129,7 @@ describe("gateway-push", () => {
     expect(gateway.google.cloudRun.refused()).toBe(0);
   });
 
-  it("goes over to another account with the first answer after the change", async () => {
+  it("uses a new account from the first poll after the credential's rotation", async () => {
     await using gateway = await start("1s");
     const { google, authServer } = gateway;
     const clientEmail = "other@test-project.iam.gserviceaccount.com";
@@ -138,26 +138,26 @@ describe("gateway-push", () => {
     await requestUntil(gateway, ({ email }) => email === google.account.clientEmail);
     await other.writeTo(google.keyFile);
     await authServer.line(({ msg }) => msg === "changed the credential");
-    const atChange = await countPushes(authServer.url, "ok");
+    const atRotation = await countPushes(authServer.url, "ok");
     let answers = 0;
     await requestUntil(
       gateway,
       ({ email }) => {
-        // Envoy asks again only when it has used an answer; the last one may be on its way.
+        // Envoy polls again only after applying an answer, so at most one may be in flight.
         expect(answers).toBeLessThanOrEqual(1);
         return email === clientEmail;
       },
       async () => {
-        answers = (await countPushes(authServer.url, "ok")) - atChange;
+        answers = (await countPushes(authServer.url, "ok")) - atRotation;
       },
     );
   });
 
-  it("takes no connection before it has its token", async () => {
+  it("accepts no connection before it has a token", async () => {
     await using parts = new AsyncDisposableStack();
     const services = [{ host: API_HOST, audiences: [API_AUDIENCE], ...container }];
     const google = parts.use(await startGoogle({ services }));
-    google.endpoint.hold();
+    google.endpoint.pause();
     const secretFile = join(parts.use(await makeTemporaryFolder()).path, "secret");
     await writeFile(secretFile, "open sesame\n");
     vi.stubEnv("CHECK_SECRET", "open sesame");
@@ -175,9 +175,9 @@ describe("gateway-push", () => {
       [...google.serviceFlags(API_HOST), ...flags],
       pollEvery("0.5s"),
     );
-    // Each turn is a request, which the server answers as soon as it gets round to it.
+    // Each iteration waits for an answer of the server, so this is no busy loop.
     while ((await countPushes(authServer.url, "mint_timeout")) === 0) continue;
-    google.endpoint.release();
+    google.endpoint.resume();
     const envoy = parts.use(await starting);
     const log = envoy.logs();
     expect(log.indexOf("starting workers")).toBeGreaterThan(log.indexOf("REST update for"));

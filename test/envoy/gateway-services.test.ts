@@ -7,14 +7,14 @@ import { startGoogle, type Google } from "../support/google.ts";
 import { startHttpService } from "../support/http-service.ts";
 import { startServer } from "../support/server-process.ts";
 
-/** The services of the example in the config: where each is reached, and what its tokens are for. */
+/** The services of the example in the config: their hosts and audiences. */
 const SERVICES = [
   { host: API_HOST, audience: API_AUDIENCE },
   { host: "billing-abc123-ew.a.run.app", audience: "https://billing-abc123-ew.a.run.app" },
   { host: "shop.example.com", audience: "https://shop-abc123-ew.a.run.app" },
 ];
 
-/** The config with its example put to use, the services' addresses being the stand-in's. */
+/** Uncomments the example in the config and points its services at the stand-in for Cloud Run. */
 function withExample(config: string, port: number): string {
   return config
     .replace(/^( +)# (?= {2}|- name: )/gm, "$1")
@@ -24,7 +24,7 @@ function withExample(config: string, port: number): string {
     );
 }
 
-describe("the example of several services behind one gateway", () => {
+describe("a gateway with the config's example of several services", () => {
   const parts = new AsyncDisposableStack();
   let google: Google;
   let envoy: EnvoyProcess;
@@ -58,7 +58,7 @@ describe("the example of several services behind one gateway", () => {
 
   const curl = (host: string, path: string, ...flags: readonly string[]) => {
     const port = envoy.port("http");
-    // Every name is this machine, whatever its resolver knows of localhost.
+    // Not every resolver maps the subdomains of localhost to this machine.
     const there = ["--connect-to", `${host}:${port}:127.0.0.1:${port}`];
     return runCommand("curl", ["-sS", ...there, ...flags, `http://${host}:${port}${path}`]);
   };
@@ -69,7 +69,7 @@ describe("the example of several services behind one gateway", () => {
     ["billing.localhost", 1],
     ["Billing.LocalHost", 1],
     ["shop.localhost", 2],
-  ] as const)("takes http://%s to its service, with that one's audience", async (name, index) => {
+  ] as const)("routes http://%s to its own service with its own audience", async (name, index) => {
     expect(await curl(name, "/")).toBe(SERVICES[index]?.host);
     const { service, status, identity } = google.cloudRun.requests.at(-1) ?? {};
     const { host, audience } = SERVICES[index] ?? {};
@@ -81,7 +81,7 @@ describe("the example of several services behind one gateway", () => {
   });
 
   it.each(["billing.localhost", "shop.localhost"])(
-    "keeps a redirect of http://%s there",
+    "rewrites a redirect from http://%s to the same local host",
     async (host) => {
       const location = await curl(host, "/redirect", "-o", "/dev/null", "-w", "%{redirect_url}");
       expect(location).toBe(`http://${host}:${envoy.port("http")}/next`);

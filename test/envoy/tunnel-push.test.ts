@@ -6,14 +6,14 @@ import { startTunnel, TUNNEL_AUDIENCE, type Tunnel } from "../support/tunnel.ts"
 const start = (more: Parameters<typeof startTunnel>[0] = {}) =>
   startTunnel({ client: "tunnel-client-push", editClient: pollEvery("0.5s"), ...more });
 
-/** Opens a tunnel, and tells what its token said. */
+/** Opens a tunnel and returns the identity in its token. */
 async function openTunnel({ port, google }: Tunnel) {
   expect(await readBanner(port, { timeoutMs: 10_000 })).toMatch(/^Congrats!/);
   return google.cloudRun.requests.at(-1)?.identity;
 }
 
 describe("tunnel-client-push", () => {
-  it("opens tunnels with the auth server's default audience, and each renewed token", async () => {
+  it("opens tunnels with a token for the default audience, and with each renewed one", async () => {
     await using tunnel = await start({ tokenLifeSeconds: 6 });
     expect((await openTunnel(tunnel))?.audience).toBe(TUNNEL_AUDIENCE);
     const seen = new Set<unknown>();
@@ -21,7 +21,7 @@ describe("tunnel-client-push", () => {
     expect(tunnel.google.cloudRun.refused()).toBe(0);
   });
 
-  it("opens tunnels while the auth server is dead", async () => {
+  it("opens tunnels while the auth server is down", async () => {
     await using tunnel = await start();
     await tunnel.authServer.stop("SIGKILL");
     await tunnel.tunnelClient.line("REST update for /v3/discovery:secrets failed");
@@ -29,7 +29,7 @@ describe("tunnel-client-push", () => {
     expect(tunnel.google.cloudRun.refused()).toBe(0);
   });
 
-  it("is refused by Cloud Run without a token, and tells the log why", async () => {
+  it("is denied by Cloud Run when it has no token, and logs the reason", async () => {
     const unknown = "https://unknown.example.com";
     const editClient = (config: string) => config.replace("name: default", `name: "${unknown}"`);
     await using tunnel = await start({ editClient });

@@ -12,9 +12,9 @@ import { BANNER, readBanner } from "../support/tcp-service.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 import { startTunnel, TUNNEL_AUDIENCE, TUNNEL_HOST, type Tunnel } from "../support/tunnel.ts";
 
-const IN_TIME = { timeoutMs: 10_000 };
+const BANNER_TIMEOUT = { timeoutMs: 10_000 };
 
-/** Everything that a tunnel's port sends until it ends the connection. */
+/** Reads everything that a tunnel sends until it ends the connection. */
 async function drain(port: number, send?: (socket: Socket) => void): Promise<Buffer> {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
   await once(socket, "connect");
@@ -22,17 +22,17 @@ async function drain(port: number, send?: (socket: Socket) => void): Promise<Buf
   return buffer(socket);
 }
 
-describe("tunnel-client and tunnel-server", () => {
+describe("the tunnel", () => {
   let tunnel: Tunnel;
   beforeAll(async () => {
     tunnel = await startTunnel();
   });
   afterAll(() => tunnel[Symbol.asyncDispose]());
 
-  it("carry a TCP connection to the server behind a private service, as its invoker", async () => {
+  it("carries a TCP connection to the server in a private service, as its invoker", async () => {
     const { google, port } = tunnel;
     const request = google.cloudRun.nextRequest();
-    expect(await readBanner(port, IN_TIME)).toMatch(/^Congrats!/);
+    expect(await readBanner(port, BANNER_TIMEOUT)).toMatch(/^Congrats!/);
     expect(await request).toMatchObject({
       service: TUNNEL_HOST,
       method: "POST",
@@ -41,16 +41,16 @@ describe("tunnel-client and tunnel-server", () => {
     });
   });
 
-  it("open one stream a connection, with one token for all", async () => {
+  it("opens one stream per connection with one token for all of them", async () => {
     const { google, port } = tunnel;
     const requests = google.cloudRun.requests.length;
     const exchanges = google.endpoint.exchanges.length;
-    await Promise.all(Array.from({ length: 50 }, () => readBanner(port, IN_TIME)));
+    await Promise.all(Array.from({ length: 50 }, () => readBanner(port, BANNER_TIMEOUT)));
     expect(google.cloudRun.requests).toHaveLength(requests + 50);
     expect(google.endpoint.exchanges).toHaveLength(exchanges);
   });
 
-  it("carry every byte both ways", async () => {
+  it("carries every byte in both directions", async () => {
     const sent = randomBytes(16 * 1024 * 1024);
     const socket = connect(tunnel.port, "127.0.0.1");
     socket.write(sent);
@@ -64,13 +64,13 @@ describe("tunnel-client and tunnel-server", () => {
     expect(Buffer.concat(received).subarray(BANNER.length).equals(sent)).toBe(true);
   });
 
-  it("carry the answer to a client that has shut down its sending side", async () => {
+  it("delivers the whole answer to a client that has shut down its sending side", async () => {
     const sent = randomBytes(500_000);
     const received = await drain(tunnel.port, (socket) => socket.end(sent));
     expect(received.subarray(BANNER.length).equals(sent)).toBe(true);
   });
 
-  it("end the client's connection when the server ends its own", async () => {
+  it("ends the client's connection when the server ends its own", async () => {
     await using other = await startTunnel();
     const socket = connect(other.port, "127.0.0.1");
     await once(socket, "data");
@@ -81,10 +81,10 @@ describe("tunnel-client and tunnel-server", () => {
   });
 });
 
-describe("the tunnel keeps out", () => {
+describe("the tunnel's access control", () => {
   let tunnel: Tunnel;
   let bare: BareTunnelOptions;
-  let strangers = "";
+  let otherCertDir = "";
   const parts = new AsyncDisposableStack();
 
   beforeAll(async () => {
@@ -98,8 +98,8 @@ describe("the tunnel keeps out", () => {
       authorization: check.headers.get("authorization") ?? "",
       client: await pairIn(certDir, "client"),
     };
-    strangers = parts.use(await makeTemporaryFolder()).path;
-    await runOrThrow(["certs", strangers]);
+    otherCertDir = parts.use(await makeTemporaryFolder()).path;
+    await runOrThrow(["certs", otherCertDir]);
   });
   afterAll(() => parts.disposeAsync());
 
@@ -110,29 +110,29 @@ describe("the tunnel keeps out", () => {
     };
   }
 
-  it("nobody who has both, by hand", async () => {
+  it("admits a hand-made request with a token and a client certificate", async () => {
     expect(await openBareTunnel(bare)).toEqual({ status: 200, tls: "accepted" });
   });
 
-  it("who has no token, at Cloud Run", async () => {
-    const { authorization: _, ...without } = bare;
-    expect(await openBareTunnel(without)).toEqual({ status: 403 });
+  it("denies a request without a valid token at Cloud Run", async () => {
+    const { authorization: _, ...rest } = bare;
+    expect(await openBareTunnel(rest)).toEqual({ status: 403 });
     expect(await openBareTunnel({ ...bare, authorization: "Bearer x.y.z" })).toEqual({
       status: 401,
     });
   });
 
-  it("who shows no client certificate, at the tunnel server", async () => {
-    const { client: _, ...without } = bare;
-    expect(await openBareTunnel(without)).toMatchObject({
+  it("refuses a client without a certificate at the tunnel server", async () => {
+    const { client: _, ...rest } = bare;
+    expect(await openBareTunnel(rest)).toMatchObject({
       tls: expect.stringContaining("CERTIFICATE_REQUIRED"),
     });
   });
 
-  it("who shows a certificate of another authority, or of the other end", async () => {
+  it("refuses a client with a certificate of another authority or of the server", async () => {
     const connections = tunnel.tcpService.connections;
     for (const client of [
-      await pairIn(strangers, "client"),
+      await pairIn(otherCertDir, "client"),
       await pairIn(tunnel.certDir, "server"),
     ]) {
       const outcome = await openBareTunnel({ ...bare, client });
@@ -141,11 +141,11 @@ describe("the tunnel keeps out", () => {
     expect(tunnel.tcpService.connections).toBe(connections);
   });
 
-  it("what is no tunnel request, with 404", async () => {
+  it("answers 404 to a request that is not for a tunnel", async () => {
     expect(await openBareTunnel({ ...bare, method: "GET" })).toEqual({ status: 404 });
   });
 
-  /** A second tunnel-client Envoy on the same path, some flags changed. */
+  /** Starts a second tunnel-client Envoy for the same service with some flags changed. */
   const startClient = (...flags: readonly string[]) =>
     startEnvoy("tunnel-client", [
       ...tunnel.google.serviceFlags(TUNNEL_HOST),
@@ -155,10 +155,10 @@ describe("the tunnel keeps out", () => {
       ...flags,
     ]);
 
-  it("a tunnel server whose certificate another authority signed: the client refuses it", async () => {
-    const folder = join(strangers, "mixed");
+  it("makes the client refuse a tunnel server with a certificate of another authority", async () => {
+    const folder = join(otherCertDir, "mixed");
     await mkdir(folder);
-    await writeFile(join(folder, "ca.crt"), await readFile(join(strangers, "ca.crt")));
+    await writeFile(join(folder, "ca.crt"), await readFile(join(otherCertDir, "ca.crt")));
     const own = await pairIn(tunnel.certDir, "client");
     await writeFile(join(folder, "client.crt"), own.cert);
     await writeFile(join(folder, "client.key"), own.key);
@@ -167,19 +167,19 @@ describe("the tunnel keeps out", () => {
     expect(await client.line("connection refused")).toContain("CERTIFICATE_VERIFY_FAILED");
   });
 
-  it("a Cloud Run whose certificate another authority signed: the client refuses it", async () => {
-    await using client = await startClient(`--service-ca=${join(strangers, "ca.crt")}`);
+  it("makes the client refuse a Cloud Run with a certificate of another authority", async () => {
+    await using client = await startClient(`--service-ca=${join(otherCertDir, "ca.crt")}`);
     expect((await drain(client.port("tcp"))).length).toBe(0);
     expect(await client.line("tunnel refused")).toContain("CERTIFICATE_VERIFY_FAILED");
   });
 
-  it("a Cloud Run whose certificate is for another host: the client refuses it", async () => {
+  it("makes the client refuse a Cloud Run with a certificate for another host", async () => {
     await using client = await startClient("--service-url=https://other.example");
     expect((await drain(client.port("tcp"))).length).toBe(0);
     expect(await client.line("tunnel refused")).toContain("CERTIFICATE_VERIFY_FAILED");
   });
 
-  it("everyone, as an outage and never without a token, while no token can be had", async () => {
+  it("closes connections and sends nothing to Cloud Run while the auth server is down", async () => {
     const { cloudRun } = tunnel.google;
     const requests = cloudRun.requests.length;
     await using client = await startClient("--authz=127.0.0.1:1");
@@ -190,9 +190,9 @@ describe("the tunnel keeps out", () => {
 });
 
 describe("tunnel-client-public", () => {
-  it("reaches a service that allows everyone, under the same mTLS", async () => {
+  it("reaches a service that allows unauthenticated callers, with the same mTLS", async () => {
     await using tunnel = await startTunnel({ client: "tunnel-client-public" });
-    expect(await readBanner(tunnel.port, IN_TIME)).toMatch(/^Congrats!/);
+    expect(await readBanner(tunnel.port, BANNER_TIMEOUT)).toMatch(/^Congrats!/);
     expect(tunnel.google.cloudRun.requests.at(-1)).toMatchObject({
       status: 200,
       identity: undefined,

@@ -53,10 +53,10 @@ describe("a token", () => {
     await using server = await serve();
     await minted(server, A);
     const before = endpoint.exchanges.length;
-    endpoint.hold();
+    endpoint.pause();
     const checks = Array.from({ length: 200 }, () => check(server, OTHER));
     await endpoint.nextExchange();
-    endpoint.release();
+    endpoint.resume();
     const answers = await Promise.all(checks);
     const headers = answers.map((answer) => answer.resume().headers["authorization"]);
     expect(answers.every(({ statusCode }) => statusCode === 200)).toBe(true);
@@ -134,7 +134,7 @@ describe("SIGTERM", () => {
   it("makes it not ready at once, finishes open checks and ends with 0", async () => {
     await using server = await serve();
     await minted(server, A);
-    endpoint.hold();
+    endpoint.pause();
     const open = check(server, OTHER);
     await endpoint.nextExchange();
     server.signal("SIGTERM");
@@ -142,7 +142,7 @@ describe("SIGTERM", () => {
     const ready = await fetch(`${server.url}/readyz`);
     expect(ready.status).toBe(503);
     expect(await ready.json()).toMatchObject({ status: "draining" });
-    endpoint.release();
+    endpoint.resume();
     const answer = await open;
     expect(answer.statusCode).toBe(200);
     expect(await text(answer)).toBe("");
@@ -173,13 +173,13 @@ describe("SIGTERM", () => {
     await minted(server, A);
     const idle = connect({ host: "127.0.0.1", port: Number(new URL(server.url).port) });
     await once(idle, "connect");
-    endpoint.hold();
+    endpoint.pause();
     const open = ask(server, OTHER, new Agent({ keepAlive: true }));
     await endpoint.nextExchange();
     server.signal("SIGTERM");
     // When idle connections are closed, new ones have ended, too.
     await once(idle.resume(), "close");
-    endpoint.release();
+    endpoint.resume();
     const answer = await open;
     expect(answer.headers["connection"]).toBe("close");
     await text(answer);

@@ -1,22 +1,22 @@
-/** Holds up whoever passes, until it is opened: a delay whose length the test decides. */
+/** A barrier for asynchronous code: a delay whose length the test decides. */
 export interface Gate {
-  readonly hold: () => void;
-  readonly release: () => void;
-  /** Resolves at once while the gate is open, else when it opens. */
-  readonly pass: () => Promise<void>;
+  readonly close: () => void;
+  readonly open: () => void;
+  /** Resolves immediately while the gate is open, otherwise as soon as it opens. */
+  readonly waitUntilOpen: () => Promise<void>;
 }
 
-/** Makes an open gate. */
+/** Creates an open gate. */
 export function createGate(): Gate {
   let opened: PromiseWithResolvers<void> | undefined;
   return {
-    hold: () => {
+    close: () => {
       opened ??= Promise.withResolvers();
     },
-    release: () => {
+    open: () => {
       opened?.resolve();
       opened = undefined;
     },
-    pass: async () => opened?.promise,
+    waitUntilOpen: async () => opened?.promise,
   };
 }

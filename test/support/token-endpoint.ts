@@ -48,9 +48,9 @@ export interface TokenEndpoint extends AsyncDisposable {
   readonly setTokenLife: (seconds: number) => void;
   /** Moves its clock, which judges assertions, dates tokens and answers; 0 is this machine's. */
   readonly setClockOffset: (offsetMs: number) => void;
-  /** Keeps judged exchanges waiting for their answer until `release`. */
-  readonly hold: () => void;
-  readonly release: () => void;
+  /** Delays the answers to exchanges until `resume` is called. */
+  readonly pause: () => void;
+  readonly resume: () => void;
   /** Cuts every connection and refuses new ones, until `listenAgain` on the same port. */
   readonly stopListening: () => Promise<void>;
   readonly listenAgain: () => Promise<void>;
@@ -92,7 +92,7 @@ export async function startTokenEndpoint(
   async function close(): Promise<void> {
     journal.close();
     await stopListening();
-    gate.release();
+    gate.open();
   }
 
   return {
@@ -109,8 +109,8 @@ export async function startTokenEndpoint(
     setFault: faults.set,
     setTokenLife: issuer.setTokenLife,
     setClockOffset: issuer.setClockOffset,
-    hold: gate.hold,
-    release: gate.release,
+    pause: gate.close,
+    resume: gate.open,
     stopListening,
     listenAgain: async () => void (await listenOnLoopback(server, port)),
     close,
@@ -143,14 +143,14 @@ function createAnswerer(parts: Parts) {
     const fault = faults.next();
     if (fault !== undefined) {
       note(fault.kind);
-      await gate.pass();
+      await gate.waitUntilOpen();
       return answerWithFault(fault, response, { body, sign, nowSeconds });
     }
     const refusal =
       findFormFault(request) ??
       (refresh ? judgeRefresh(refresh) : await judgeRequest(form, accounts, nowSeconds));
     note(refusal?.error ?? "issued");
-    await gate.pass();
+    await gate.waitUntilOpen();
     if (refusal === undefined) {
       const access = { access_token: accessTokens.issue(account ?? ""), expires_in: 3599 };
       const idToken = audience === undefined ? {} : { id_token: await sign() };
