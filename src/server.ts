@@ -9,7 +9,7 @@ import { watchFile } from "./system/files.ts";
 import { buildApp } from "./http/app.ts";
 import { prepareDrain } from "./http/drain.ts";
 import { listen } from "./http/listen.ts";
-import { logEvents, logSecretEvents, tellBoth } from "./telemetry/log-events.ts";
+import { logSecretEvents, logServerEvents, reportToBoth } from "./telemetry/server-events.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { createMintQueue } from "./tokens/mint-queue.ts";
@@ -57,7 +57,7 @@ export async function startServer(
 
   async function close(): Promise<void> {
     draining = true;
-    log.info({ drainTimeoutMs: config.drainTimeoutMs }, "draining");
+    log.info({ event: "draining", drainTimeoutMs: config.drainTimeoutMs }, "draining");
     unwatch();
     secret?.close();
     credentials.close();
@@ -68,7 +68,7 @@ export async function startServer(
     // To the last, so that probes learn of the drain.
     admin.server.closeAllConnections();
     await admin.close();
-    log.info("stopped");
+    log.info({ event: "stopped" }, "stopped");
   }
 
   function reload(): void {
@@ -90,7 +90,7 @@ async function buildTokenParts(config: Config, clock: Clock, log: Logger) {
     cachedAudiences: () => tokens.size(),
     credential: initial,
   });
-  const events = tellBoth(metrics, logEvents(log));
+  const events = reportToBoth(metrics, logServerEvents(log));
   const { mintTimeoutMs, maxAudiences, refreshAt } = config;
   const queue = createMintQueue({
     first: defaultAudience,
@@ -139,7 +139,8 @@ async function buildApps(
   });
   const common = {
     health: { readiness: tokens.readiness, isDraining, metrics },
-    onFault: (err: unknown) => log.error({ err }, "a request met a fault of this program"),
+    onFault: (err: unknown) =>
+      log.error({ event: "internal_error", err }, "a request failed unexpectedly"),
   };
   const { token, tokenToPush } = tokens;
   const app = await buildApp({
@@ -161,15 +162,18 @@ interface Facts {
 }
 
 function announce(config: Config, facts: Facts, log: Logger): void {
-  log.info({ ...facts, audiences: config.audiences }, "listening");
+  log.info({ event: "listening", ...facts, audiences: config.audiences }, "listening");
   if (isExposed(config.listen)) {
-    const who = config.checkSecretFile === undefined ? "" : " and knows the check secret";
+    const condition = config.checkSecretFile === undefined ? "" : " and knows the check secret";
     log.warn(
-      { listen: facts.listen },
-      `not a loopback address: whoever reaches it${who} gets tokens`,
+      { event: "address_exposed", listen: facts.listen },
+      `not a loopback address: anyone who can reach it${condition} gets tokens`,
     );
   }
   if (config.audiences.length + config.allowAudiences.length === 0) {
-    log.warn("no audience is configured or allowed: every check is refused");
+    log.warn(
+      { event: "no_audience" },
+      "no audience is configured or allowed: every check is refused",
+    );
   }
 }

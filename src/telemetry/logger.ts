@@ -1,26 +1,33 @@
-import { pino, type DestinationStream, type Logger } from "pino";
+import { pino, type DestinationStream } from "pino";
 import { codeOf } from "../system/errors.ts";
-
-export type { Logger };
+import type { LogEvent } from "./log-events.ts";
 
 /** pino's levels, as `--log-level` takes them. */
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Where lines go, and a last chance for those that wait. */
+/** The fields of a log line. `err` is logged as its name, code and message. */
+export type LogFields = { readonly event: LogEvent } & Readonly<Record<string, unknown>>;
+
+/** One function per level; every line names its event. */
+export type Logger = Readonly<
+  Record<Exclude<LogLevel, "silent">, (fields: LogFields, message: string) => void>
+>;
+
+/** The log stream and its shutdown flush. */
 export interface LogOutput {
   readonly stream: DestinationStream;
-  /** Waits for waiting lines, but not for a reader that does not read. */
+  /** Flushes buffered lines, for at most half a second: a stalled reader must not delay the exit. */
   readonly end: () => Promise<void>;
 }
 
-/** Lines that wait while nobody reads them, in bytes; beyond it they are dropped. */
-const MAX_WAITING_BYTES = 1_048_576;
-const MAX_END_MS = 500;
+/** Lines buffered for a slow reader, in bytes; further lines are dropped. */
+const MAX_BUFFERED_BYTES = 1_048_576;
+const MAX_FLUSH_MS = 500;
 
 /**
- * Creates the log: one JSON object a line. An error is logged as its name, code and message
- * alone, since causes and stacks can carry requests.
+ * Creates the log: one JSON object per line. Of an error only its name, code and message are
+ * logged, since causes and stacks can carry requests.
  */
 export function createLogger(level: LogLevel, stream: DestinationStream): Logger {
   return pino(
@@ -35,28 +42,28 @@ export function createLogger(level: LogLevel, stream: DestinationStream): Logger
   );
 }
 
-/** Opens standard output for the log: a full disk, a closed or a stalled reader hold nothing up. */
+/** Opens standard output for the log. A full disk or a closed or stalled reader blocks nothing. */
 export function openStandardOutput(): LogOutput {
-  const file = pino.destination({ fd: 1, sync: false, maxLength: MAX_WAITING_BYTES });
-  let waiting = false;
-  file.on("drain", () => (waiting = false));
-  // There is no other place to tell it; the next line tries again.
-  file.on("error", () => (waiting = false));
+  const file = pino.destination({ fd: 1, sync: false, maxLength: MAX_BUFFERED_BYTES });
+  let isFlushed = true;
+  file.on("drain", () => (isFlushed = true));
+  // There is nowhere else to report it; the next line tries again.
+  file.on("error", () => (isFlushed = true));
 
   async function end(): Promise<void> {
-    if (waiting) {
+    if (!isFlushed) {
       const { promise, resolve } = Promise.withResolvers<void>();
       file.once("drain", resolve).once("error", resolve);
-      const timer = setTimeout(resolve, MAX_END_MS);
+      const timer = setTimeout(resolve, MAX_FLUSH_MS);
       await promise;
       clearTimeout(timer);
     }
-    // Else pino tries to write what is left as the process exits, for ever if the disk is full.
+    // Otherwise pino retries its leftover lines on exit, forever if the disk is full.
     file.destroy();
   }
 
   function write(line: string): void {
-    waiting = true;
+    isFlushed = false;
     file.write(line);
   }
 

@@ -26,7 +26,7 @@ describe("a client certificate (X.509)", () => {
       [`--credentials=${path}`, `--audience=${audience}`],
       x509.env,
     );
-    await server.line(({ msg }) => msg === "minted an ID token");
+    await server.event("minted");
     expect((await fetch(`${server.url}/check`)).headers.get("authorization")).toMatch(/^Bearer /);
     expect(x509.apis.exchanges).toEqual(["issued"]);
     expect(x509.apis.calls).toMatchObject([{ caller: FEDERATED_PRINCIPAL, outcome: "issued" }]);

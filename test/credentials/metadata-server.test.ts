@@ -81,7 +81,7 @@ describe("serve on a metadata server", () => {
     const audience = "--audience=https://service.example";
     const absent = { ...env, GCE_METADATA_HOST: "127.0.0.1:2" };
     await using server = await startServer([audience], absent);
-    const failed = await server.line(({ msg }) => msg === "no ID token can be had");
+    const failed = await server.event("mint_failed");
     expect(failed).toMatchObject({ err: { code: "mint_unavailable" } });
     const ready = await fetch(`${server.url}/readyz`);
     expect(ready.status).toBe(503);
@@ -95,10 +95,10 @@ describe("serve on a metadata server", () => {
     const args = ["--audience=https://service.example", "--mint-timeout=200ms"];
     await using server = await startServer(args, env);
     expect(server.lines()).toContainEqual(
-      expect.objectContaining({ msg: "listening", type: "metadata_server", principal: "" }),
+      expect.objectContaining({ event: "listening", type: "metadata_server", principal: "" }),
     );
     world.metadata.setFault(undefined);
-    await server.line(({ msg }) => msg === "minted an ID token");
+    await server.event("minted");
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     expect(metrics).toContain(
       `idtoken_authz_credential_info{type="metadata_server",principal="${MACHINE_ACCOUNT}",key_id=""} 1`,
@@ -108,7 +108,7 @@ describe("serve on a metadata server", () => {
   it("goes there without the proxy that other requests use", async () => {
     const proxied = { ...env, HTTP_PROXY: "http://127.0.0.1:1", http_proxy: "http://127.0.0.1:1" };
     await using server = await startServer(["--audience=https://service.example"], proxied);
-    const minted = await server.line(({ msg }) => msg === "minted an ID token");
+    const minted = await server.event("minted");
     expect(minted).toMatchObject({ audience: "https://service.example" });
   });
 });

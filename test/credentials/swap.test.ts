@@ -21,7 +21,7 @@ describe("a credential file that changes its type", () => {
     const path = await world.write(world.files.serviceAccount);
     const audience = "https://service.example";
     await using server = await startServer([`--credentials=${path}`, `--audience=${audience}`]);
-    await server.line(({ msg }) => msg === "minted an ID token");
+    await server.event("minted");
 
     async function change(content: FileContent): Promise<void> {
       await rename(await world.write(content, "next.json"), path);
@@ -37,7 +37,7 @@ describe("a credential file that changes its type", () => {
     expect(stray).toMatchObject({ outcome: "invalid_file" });
 
     await change(world.files.federatedByFile);
-    const changed = await server.line(({ msg }) => msg === "changed the credential");
+    const changed = await server.event("credential_rotated");
     expect(changed).toMatchObject({ principal: TARGET, previous: { principal: KEY_ACCOUNT } });
 
     const metrics = await (await fetch(`${server.url}/metrics`)).text();

@@ -44,7 +44,7 @@ beforeAll(async () => {
       "--allow-audience=https://b.run.app",
     ]),
   );
-  await server.line(({ msg }) => msg === "minted an ID token");
+  await server.event("minted");
   prometheus = await startPrometheus(server.address);
   await untilScraped();
   // Something of every kind between two scrapes: checks, a mint that works and one that does not.

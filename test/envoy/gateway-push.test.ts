@@ -137,7 +137,7 @@ describe("gateway-push", () => {
     google.endpoint.register(other);
     await requestUntil(gateway, ({ email }) => email === google.account.clientEmail);
     await other.writeTo(google.keyFile);
-    await authServer.line(({ msg }) => msg === "changed the credential");
+    await authServer.event("credential_rotated");
     const atRotation = await countPushes(authServer.url, "ok");
     let answers = 0;
     await requestUntil(

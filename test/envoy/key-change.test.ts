@@ -48,9 +48,9 @@ describe("20 changes of the key file under load", () => {
 
   it("lose no request; bad ones are told of and not used; another account is used at once", async () => {
     const { google, authServer } = gateway;
-    const swapped = ({ msg }: LogLine) => msg === "changed the credential";
-    const notUsed = ({ msg, level }: LogLine) =>
-      level === "error" && String(msg).includes("the old credential stays");
+    const rotated = ({ event }: LogLine) => event === "credential_rotated";
+    const rejected = ({ event, level }: LogLine) =>
+      event === "credential_rejected" && level === "error";
     const rounds = Array.from({ length: ROUNDS }, (_, round) => {
       const [before = "", after = ""] = round % 2 === 0 ? ACCOUNTS : ACCOUNTS.toReversed();
       const unknown = createServiceAccount({ tokenUri: google.endpoint.url });
@@ -61,16 +61,16 @@ describe("20 changes of the key file under load", () => {
     for (const { before, after, same, unknown, other } of rounds) {
       expect(await identity()).toBe(before);
       await replace(JSON.stringify(same.keyFile));
-      seen = await told(seen, swapped);
+      seen = await told(seen, rotated);
       // Cut short, as while it is written.
       await replace(JSON.stringify(other.keyFile).slice(0, 1000));
-      seen = await told(seen, notUsed);
+      seen = await told(seen, rejected);
       // One that Google does not know.
       await replace(JSON.stringify(unknown.keyFile));
-      seen = await told(seen, notUsed);
+      seen = await told(seen, rejected);
       expect(await identity()).toBe(before);
       await replace(JSON.stringify(other.keyFile));
-      seen = await told(seen, swapped);
+      seen = await told(seen, rotated);
       expect(await identity()).toBe(after);
     }
     await load.more(100);

@@ -5,6 +5,7 @@ import { startServer } from "../../src/server.ts";
 import { formatAddress } from "../../src/system/address.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
 import { createLineLog } from "../support/line-log.ts";
+import type { LogLine } from "../support/server-process.ts";
 import { refuseSecrets } from "../support/secrets.ts";
 import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
 import type { TokenEndpoint } from "../support/token-endpoint.ts";
@@ -62,7 +63,7 @@ afterAll(() => parts.disposeAsync());
 async function startInProcess(...flags: readonly string[]) {
   endpoint.setFault(undefined);
   const clock = createFakeClock();
-  const log = createLineLog<Readonly<Record<string, unknown>>>();
+  const log = createLineLog<LogLine>();
   const config = parseConfig(["--credentials", keyFile, "--listen", "127.0.0.1:0", ...flags], {});
   const stream = { write: (line: string) => log.push(JSON.parse(line)) };
   const server = await startServer(config, clock, createLogger("debug", stream));
@@ -86,7 +87,7 @@ async function startInProcess(...flags: readonly string[]) {
   };
 }
 
-const minted = ({ msg }: Readonly<Record<string, unknown>>) => msg === "minted an ID token";
+const minted = ({ event }: LogLine) => event === "minted";
 
 describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
   it("cold: every check gets 503 with the code; one exchange, and none more in the pause", async () => {
@@ -122,7 +123,7 @@ describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
     await exchange;
     expect(await server.check()).toEqual({ status: 200, token, body: "" });
     if (fault.kind === "hang") server.clock.advance(MINT_TIMEOUT_MS);
-    const failed = await server.log.line(({ msg }) => String(msg).startsWith("renewal failed"));
+    const failed = await server.log.line(({ event }) => event === "mint_failed");
     expect(failed).toMatchObject({ level: "warn", audience: A, err: { code } });
     expect(await server.check()).toEqual({ status: 200, token, body: "" });
     expect(server.exchanges()).toBe(2);

@@ -16,7 +16,7 @@ describe("healthcheck", () => {
 
   it("finds a server with its tokens ready, on a TCP address", async () => {
     await using server = await startServer(flags());
-    await server.line(({ msg }) => msg === "minted an ID token");
+    await server.event("minted");
     expect(await check(server.address)).toMatchObject({ code: 0, stdout: '{"status":"ready"}\n' });
   });
 
@@ -24,14 +24,14 @@ describe("healthcheck", () => {
     await using folder = await makeTemporaryFolder();
     const address = `unix:${join(folder.path, "s.sock")}`;
     await using server = await startServer(["--listen", address, ...flags()]);
-    await server.line(({ msg }) => msg === "minted an ID token");
+    await server.event("minted");
     expect(await check(address)).toMatchObject({ code: 0 });
   });
 
   it("says what is missing while there is no token", async () => {
     google.endpoint.setFault({ kind: "status", status: 503 });
     await using server = await startServer(flags());
-    await server.line(({ msg }) => msg === "no ID token can be had");
+    await server.event("mint_failed");
     google.endpoint.setFault(undefined);
     const { code, stdout } = await check(server.address);
     expect(code).toBe(1);

@@ -31,8 +31,8 @@ const serve = (path = keyFile) =>
 const textOf = ({ keyFile: fields }: ServiceAccount) => JSON.stringify(fields);
 const changedTo =
   ({ keyId }: ServiceAccount) =>
-  ({ msg, keyId: shown }: LogLine) =>
-    msg === "changed the credential" && shown === keyId;
+  ({ event, keyId: shown }: LogLine) =>
+    event === "credential_rotated" && shown === keyId;
 
 describe("a key file is used anew after", () => {
   it("a write in place", async () => {

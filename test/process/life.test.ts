@@ -3,7 +3,7 @@ import { Agent, request, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { json, text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startServer, type LogLine, type ServerProcess } from "../support/server-process.ts";
+import { startServer, type ServerProcess } from "../support/server-process.ts";
 import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
 import type { TokenEndpoint } from "../support/token-endpoint.ts";
 
@@ -46,7 +46,7 @@ function push(server: ServerProcess, audience: string, agent: Agent): Promise<In
 }
 
 const minted = (server: ServerProcess, audience: string) =>
-  server.line((line) => line.msg === "minted an ID token" && line["audience"] === audience);
+  server.line((line) => line.event === "minted" && line["audience"] === audience);
 
 describe("a token", () => {
   it("is minted once for 200 concurrent checks on a cold cache, and not again", async () => {
@@ -71,7 +71,7 @@ describe("a start while the token endpoint is down", () => {
   it("leaves the server up, tells why it is not ready, and is ready once the endpoint is back", async () => {
     await endpoint.stopListening();
     await using server = await serve();
-    await server.line(({ msg }) => msg === "no ID token can be had");
+    await server.event("mint_failed");
     const notReady = await fetch(`${server.url}/readyz`);
     expect(notReady.status).toBe(503);
     expect(await notReady.json()).toEqual({
@@ -98,8 +98,6 @@ describe("a start while the token endpoint is down", () => {
 describe("a clock that is off", () => {
   afterEach(() => endpoint.setClockOffset(0));
 
-  const told = ({ msg }: LogLine) => String(msg).startsWith("this machine's clock");
-
   async function skewOf(server: ServerProcess): Promise<number> {
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     return Number(/^idtoken_authz_clock_skew_seconds (\S+)/m.exec(metrics)?.[1]);
@@ -108,7 +106,7 @@ describe("a clock that is off", () => {
   it("by a little: tokens are used, and it is told", async () => {
     endpoint.setClockOffset(-120_000);
     await using server = await serve();
-    expect(await server.line(told)).toMatchObject({
+    expect(await server.event("clock_skewed")).toMatchObject({
       level: "warn",
       msg: "this machine's clock is ahead of the issuer's",
     });
@@ -119,7 +117,7 @@ describe("a clock that is off", () => {
   it("by hours, so that assertions are refused: it is told as well", async () => {
     endpoint.setClockOffset(7_200_000);
     await using server = await serve();
-    expect(await server.line(told)).toMatchObject({
+    expect(await server.event("clock_skewed")).toMatchObject({
       level: "warn",
       msg: "this machine's clock is behind the issuer's",
     });
@@ -138,7 +136,7 @@ describe("SIGTERM", () => {
     const open = check(server, OTHER);
     await endpoint.nextExchange();
     server.signal("SIGTERM");
-    await server.line(({ msg }) => msg === "draining");
+    await server.event("draining");
     const ready = await fetch(`${server.url}/readyz`);
     expect(ready.status).toBe(503);
     expect(await ready.json()).toMatchObject({ status: "draining" });
@@ -157,7 +155,7 @@ describe("SIGTERM", () => {
     expect(before.headers["connection"]).toBe("keep-alive");
     await text(before);
     server.signal("SIGTERM");
-    await server.line(({ msg }) => msg === "draining");
+    await server.event("draining");
     const after = await check(server, A, agent);
     expect(after.statusCode).toBe(200);
     expect(after.headers["connection"]).toBe("close");
@@ -204,7 +202,7 @@ describe("SIGTERM", () => {
     const open = check(server, OTHER).catch(({ code }) => code);
     await endpoint.nextExchange();
     server.signal("SIGTERM");
-    await server.line(({ msg }) => msg === "draining");
+    await server.event("draining");
     server.signal("SIGINT");
     expect(await server.ended).toBe(1);
     expect(await open).toBe("ECONNRESET");

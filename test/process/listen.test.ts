@@ -85,8 +85,8 @@ describe("the second address", () => {
   it("serves health and metrics and no tokens", async () => {
     const flags = [...serveFlags, "--admin-listen", "127.0.0.1:0"];
     await using server = await startServer(flags);
-    const { adminListen } = await server.line(({ msg }) => msg === "listening");
-    await server.line(({ msg }) => msg === "minted an ID token");
+    const { adminListen } = await server.event("listening");
+    await server.event("minted");
     const ask = (path: string) => fetch(`http://${String(adminListen)}${path}`);
     for (const path of ["/livez", "/readyz", "/healthz"]) {
       expect((await ask(path)).status).toBe(200);
@@ -125,7 +125,7 @@ describe("the check secret", () => {
 
     await writeFile(`${file}.new`, "second secret");
     await rename(`${file}.new`, file);
-    await server.line(({ msg }) => msg === "changed the check secret");
+    await server.event("check_secret_rotated");
     expect(await statusFor("second secret")).toBe(200);
     expect(await statusFor("first secret")).toBe(403);
 

@@ -1,27 +1,27 @@
-/** Lines as they come, for tests that ask afterwards and tests that wait. */
+/** Collects lines, for tests that read them afterwards and tests that wait for one. */
 export interface LineLog<T> {
   readonly lines: readonly T[];
   readonly push: (line: T) => void;
-  /** The first line, past or to come, that fits. Rejects when the log ends without one. */
-  readonly line: (fits: (line: T) => boolean) => Promise<T>;
-  /** No more lines will come; `why` tells those who wait. */
-  readonly end: (why: string) => void;
+  /** The first matching line, past or future. Rejects when the log ends without one. */
+  readonly line: (matches: (line: T) => boolean) => Promise<T>;
+  /** Ends the log; `reason` becomes the error of everyone still waiting. */
+  readonly end: (reason: string) => void;
 }
 
 /** Starts an empty log. */
 export function createLineLog<T>(): LineLog<T> {
   const lines: T[] = [];
-  const waiting = new Set<{ tell: (line: T) => void; fail: (error: Error) => void }>();
+  const waiters = new Set<{ offer: (line: T) => void; fail: (error: Error) => void }>();
   let ended: Error | undefined;
 
-  async function line(fits: (line: T) => boolean): Promise<T> {
-    const found = lines.find(fits);
+  async function line(matches: (line: T) => boolean): Promise<T> {
+    const found = lines.find(matches);
     if (found !== undefined) return found;
     if (ended !== undefined) throw ended;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const waiter = { tell: (each: T) => fits(each) && resolve(each), fail: reject };
-    waiting.add(waiter);
-    return promise.finally(() => waiting.delete(waiter));
+    const waiter = { offer: (each: T) => matches(each) && resolve(each), fail: reject };
+    waiters.add(waiter);
+    return promise.finally(() => waiters.delete(waiter));
   }
 
   return {
@@ -29,11 +29,11 @@ export function createLineLog<T>(): LineLog<T> {
     line,
     push: (each) => {
       lines.push(each);
-      for (const { tell } of waiting) tell(each);
+      for (const { offer } of waiters) offer(each);
     },
-    end: (why) => {
-      ended = new Error(why);
-      for (const { fail } of waiting) fail(ended);
+    end: (reason) => {
+      ended = new Error(reason);
+      for (const { fail } of waiters) fail(ended);
     },
   };
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { request, type IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
+import type { LogEvent } from "../../src/telemetry/log-events.ts";
 import { atExit } from "./at-exit.ts";
 import { createLineLog } from "./line-log.ts";
 import { refuseSecrets } from "./secrets.ts";
@@ -13,7 +14,7 @@ export const ROOT = join(import.meta.dirname, "../..");
 const MAIN = join(ROOT, "src/main.ts");
 
 /** One line of the server's log. */
-export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: string };
+export type LogLine = Readonly<Record<string, unknown>> & { readonly event: LogEvent };
 
 export interface ServerProcess extends AsyncDisposable {
   readonly pid: number;
@@ -22,8 +23,10 @@ export interface ServerProcess extends AsyncDisposable {
   readonly url: string;
   /** Every line so far. */
   readonly lines: () => readonly LogLine[];
-  /** The first line, past or to come, that fits. Rejects when the process ends without one. */
-  readonly line: (fits: (line: LogLine) => boolean) => Promise<LogLine>;
+  /** The first matching line, past or future. Rejects when the process ends without one. */
+  readonly line: (matches: (line: LogLine) => boolean) => Promise<LogLine>;
+  /** The first line of an event, past or future. Rejects when the process ends without one. */
+  readonly event: (event: LogEvent) => Promise<LogLine>;
   /** Sends a signal and goes on. */
   readonly signal: (signal: NodeJS.Signals) => void;
   /** Its end: the exit code, or the signal that killed it. */
@@ -89,7 +92,8 @@ export async function startServer(
     return ended;
   }
 
-  const { listen } = await log.line(({ msg }) => msg === "listening");
+  const event = (name: LogEvent) => log.line((line) => line.event === name);
+  const { listen } = await event("listening");
   const address = String(listen);
   return {
     pid: child.pid ?? 0,
@@ -97,6 +101,7 @@ export async function startServer(
     url: `http://${address}`,
     lines: () => log.lines,
     line: log.line,
+    event,
     signal: (signal) => void child.kill(signal),
     ended,
     stop,

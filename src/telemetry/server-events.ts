@@ -1,0 +1,109 @@
+import type { CheckSecretEvents } from "../access/check-secret.ts";
+import type { SwapEvents } from "../credentials/reloader.ts";
+import type { Logger } from "./logger.ts";
+import type { MintEvents } from "../tokens/mint-queue.ts";
+
+/** What happens to tokens and to the credential, as reported to both the log and the metrics. */
+export type ServerEvents = MintEvents & SwapEvents;
+
+/** Smaller skews are network delay and rounding; Google refuses assertions that are minutes off. */
+const NOTABLE_SKEW_MS = 10_000;
+
+/** Logs each event on one line; clock skew only when it appears, changes notably or disappears. */
+export function logServerEvents(log: Logger): ServerEvents {
+  return {
+    minted: ({ token: { audience, expiresAtSeconds }, reason, durationMs }) =>
+      log.info(
+        { event: "minted", audience, reason, durationMs, expiresAtSeconds },
+        "minted an ID token",
+      ),
+    mintFailed: ({ audience, reason, error, durationMs }) => {
+      const facts = { event: "mint_failed", audience, reason, err: error, durationMs } as const;
+      switch (reason) {
+        case "cold":
+          return log.error(facts, "cannot mint an ID token");
+        case "renewal":
+          return log.warn(facts, "renewal failed; still serving the unexpired token");
+        case "swap":
+          return log.debug(facts, "the new credential could not mint an ID token");
+      }
+    },
+    clockCompared: createSkewLog(log),
+    swapped: ({ principal, keyId }, { principal: oldPrincipal, keyId: oldKeyId }) =>
+      log.info(
+        {
+          event: "credential_rotated",
+          principal,
+          keyId,
+          previous: { principal: oldPrincipal, keyId: oldKeyId },
+        },
+        "rotated to the new credential",
+      ),
+    swapFailed: ({ outcome, error, isNew }) =>
+      log[isNew ? "error" : "debug"](
+        { event: "credential_rejected", outcome, err: error },
+        "cannot use the credential file's new content; still using the old credential",
+      ),
+  };
+}
+
+function createSkewLog(log: Logger): ServerEvents["clockCompared"] {
+  let loggedSkewMs = 0;
+  return (skewMs) => {
+    const clockSkewSeconds = Math.round(skewMs / 1000);
+    const isOff = Math.abs(skewMs) >= NOTABLE_SKEW_MS;
+    if (isOff && Math.abs(skewMs - loggedSkewMs) >= NOTABLE_SKEW_MS) {
+      const side = clockSkewSeconds > 0 ? "ahead of" : "behind";
+      log.warn(
+        { event: "clock_skewed", clockSkewSeconds },
+        `this machine's clock is ${side} the issuer's`,
+      );
+      loggedSkewMs = skewMs;
+    } else if (!isOff && loggedSkewMs !== 0) {
+      log.info(
+        { event: "clock_corrected", clockSkewSeconds },
+        "this machine's clock agrees with the issuer's again",
+      );
+      loggedSkewMs = 0;
+    }
+  };
+}
+
+/** Logs changes of the check secret, which has no metrics. */
+export function logSecretEvents(log: Logger): CheckSecretEvents {
+  return {
+    secretChanged: () =>
+      log.info({ event: "check_secret_rotated" }, "rotated to the new check secret"),
+    secretUnusable: (err) =>
+      log.error(
+        { event: "check_secret_rejected", err },
+        "cannot use the check secret's new content; still using the old secret",
+      ),
+  };
+}
+
+/** Reports each event to `one`, then to `other`. */
+export function reportToBoth(one: ServerEvents, other: ServerEvents): ServerEvents {
+  return {
+    minted: (mint) => {
+      one.minted(mint);
+      other.minted(mint);
+    },
+    mintFailed: (mint) => {
+      one.mintFailed(mint);
+      other.mintFailed(mint);
+    },
+    clockCompared: (skewMs) => {
+      one.clockCompared(skewMs);
+      other.clockCompared(skewMs);
+    },
+    swapped: (credential, previous) => {
+      one.swapped(credential, previous);
+      other.swapped(credential, previous);
+    },
+    swapFailed: (failure) => {
+      one.swapFailed(failure);
+      other.swapFailed(failure);
+    },
+  };
+}
