@@ -13,7 +13,7 @@ const parts = new AsyncDisposableStack();
 let folder = "";
 let checkSecret: readonly string[] = [];
 let container: HttpService;
-/** What the container received last. */
+/** The headers of the last request that the container received. */
 let seen: IncomingHttpHeaders = {};
 
 beforeAll(async () => {
@@ -33,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => parts.disposeAsync());
 
 describe("the check secret", () => {
-  it("is Envoy's and the auth server's alone, also over a Unix socket", async () => {
+  it("is visible to nobody but Envoy and the auth server", async () => {
     const serveFlags = [...checkSecret, "--listen", `unix:${folder}/authz.sock`];
     vi.stubEnv("CHECK_SECRET", SECRET);
     await using gateway = await startGateway({ container, serveFlags });
@@ -56,10 +56,10 @@ describe("the check secret", () => {
   });
 
   it.each([
-    ["another", "wrong"],
-    ["none", undefined],
-  ])("cannot be brought by a client: Envoy knows %s", async (_what, known) => {
-    vi.stubEnv("CHECK_SECRET", known);
+    ["a wrong secret", "wrong"],
+    ["no secret", undefined],
+  ])("is not accepted from a client when Envoy has %s", async (_what, configured) => {
+    vi.stubEnv("CHECK_SECRET", configured);
     await using gateway = await startGateway({ container, serveFlags: checkSecret });
     vi.unstubAllEnvs();
     const response = await fetch(gateway.url, { headers: { "x-authz-secret": SECRET } });
@@ -68,7 +68,7 @@ describe("the check secret", () => {
     expect(gateway.google.cloudRun.requests).toEqual([]);
   });
 
-  it("lets the tunnel through as well", async () => {
+  it("is sent by the tunnel client, too", async () => {
     vi.stubEnv("CHECK_SECRET", SECRET);
     await using tunnel = await startTunnel({ serveFlags: checkSecret });
     vi.unstubAllEnvs();

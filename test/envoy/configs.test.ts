@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-/** What Envoy itself says of a config. Rejects with its complaint. */
+/** Lets Envoy validate a config and returns its output. Rejects with Envoy's error. */
 async function validate(config: string): Promise<string> {
   const path = join(folder, "envoy.yaml");
   await writeFile(path, config);
@@ -44,7 +44,7 @@ const CASES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   "tunnel-server": [[], ["--port", "9000", "--target", "db.internal:5432"]],
 };
 
-/** Every value of a key, wherever it stands in a config. */
+/** Collects the values of a key anywhere in a config. */
 function valuesOf(config: string, wanted: string): readonly unknown[] {
   const values: unknown[] = [];
   JSON.parse(JSON.stringify(parse(config, { merge: true })), (key, value: unknown) => {
@@ -55,7 +55,7 @@ function valuesOf(config: string, wanted: string): readonly unknown[] {
 }
 
 describe("every config in envoy/", () => {
-  it("is known to the envoy command, and tried here", async () => {
+  it("is known to the envoy command and tested here", async () => {
     const files = (await readdir(join(ROOT, "envoy"))).sort();
     expect(files).toEqual(envoyConfigNames.map((name) => `${name}.yaml`).sort());
     expect(Object.keys(CASES).sort()).toEqual([...envoyConfigNames].sort());
@@ -63,14 +63,14 @@ describe("every config in envoy/", () => {
 
   it.each(
     Object.entries(CASES).flatMap(([name, flags]) => flags.map((each) => ({ name, flags: each }))),
-  )("$name $flags is a config that Envoy accepts", async ({ name, flags }) => {
+  )("is accepted by Envoy: $name $flags", async ({ name, flags }) => {
     const certs = name.startsWith("tunnel") ? ["--cert-dir", certDir] : [];
     const config = await runOrThrow(["envoy", name, ...certs, ...flags]);
     expect(await validate(config)).toContain("OK");
   });
 
   it.each(["tunnel-client", "gateway"])(
-    "%s fails where it cannot ask for a token",
+    "answers 503 when no check is possible and never sends a request on without one: %s",
     async (name) => {
       const config = await runOrThrow(["envoy", name, ...SERVICE]);
       expect(valuesOf(config, "failure_mode_allow")).toEqual([false]);
@@ -80,16 +80,16 @@ describe("every config in envoy/", () => {
 
   it.each([
     ["gateway-push", []],
-    // Cloud Run refuses there: what the filter itself refuses, no TCP client would hear of.
+    // An upstream filter cannot report a denial to a TCP client, so Cloud Run denies the request.
     ["tunnel-client-push", [true]],
-  ])("%s sends a request without a token: %j", async (name, allowed) => {
+  ])("sends a request without a token only where it must: %s %j", async (name, allowed) => {
     const config = await runOrThrow(["envoy", name, ...SERVICE]);
     expect(valuesOf(config, "allow_request_without_credential")).toEqual(allowed);
   });
 });
 
 describe("envoy NAME with wrong flags", () => {
-  it("prints no config, lists every fault on standard error and ends with 2", async () => {
+  it("prints no config, lists every error on standard error and exits with 2", async () => {
     const flags = ["--service-url", "http://x", "--listen", "here:99999", "--authz", "a b:1"];
     const { code, stdout, stderr } = await runMain(["envoy", "tunnel-client", ...flags]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });

@@ -12,7 +12,7 @@ import { readBanner } from "../support/tcp-service.ts";
 import { startX509Federation } from "../support/x509-federation.ts";
 import { startTunnel, TUNNEL_AUDIENCE, type Tunnel } from "../support/tunnel.ts";
 
-/** Each credential, as the flags that name it, and whom its tokens are for. */
+/** Each kind of credential with the flags that select it, and the account of its tokens. */
 const CASES: readonly {
   readonly name: string;
   readonly file?: keyof Credentials["files"];
@@ -21,38 +21,42 @@ const CASES: readonly {
 }[] = [
   { name: "a service-account key", file: "serviceAccount", email: KEY_ACCOUNT },
   {
-    name: "--impersonate over a key",
+    name: "a key with --impersonate",
     file: "serviceAccount",
     flags: [`--impersonate=${TARGET}`],
     email: TARGET,
   },
   { name: "an impersonated_service_account file", file: "impersonated", email: TARGET },
-  { name: "federation by a file", file: "federatedByFile", email: TARGET },
-  { name: "federation by a URL", file: "federatedByUrl", email: TARGET },
-  { name: "federation by an executable", file: "federatedByExecutable", email: TARGET },
-  { name: "federation by AWS", file: "federatedByAws", email: TARGET },
+  { name: "federation with a token from a file", file: "federatedByFile", email: TARGET },
+  { name: "federation with a token from a URL", file: "federatedByUrl", email: TARGET },
   {
-    name: "--impersonate over a user's credential",
+    name: "federation with a token from an executable",
+    file: "federatedByExecutable",
+    email: TARGET,
+  },
+  { name: "federation from AWS", file: "federatedByAws", email: TARGET },
+  {
+    name: "a user's credential with --impersonate",
     file: "authorizedUser",
     flags: [`--impersonate=${TARGET}`],
     email: TARGET,
   },
   { name: "the metadata server", email: MACHINE_ACCOUNT },
   {
-    name: "--impersonate over the metadata server",
+    name: "the metadata server with --impersonate",
     flags: [`--impersonate=${TARGET}`],
     email: TARGET,
   },
 ];
 
-describe("a TCP connection through the tunnel, by", () => {
+describe("a TCP connection is let through the tunnel", () => {
   let tunnel: Tunnel;
   let world: Credentials;
 
   beforeAll(async () => {
     tunnel = await startTunnel();
     world = await createCredentials(tunnel.google.endpoint);
-    // Each credential's own server takes its place, and its address.
+    // Each test starts a server with its own credential on the same address.
     await tunnel.authServer.stop("SIGKILL");
   });
   afterAll(async () => {
@@ -60,7 +64,7 @@ describe("a TCP connection through the tunnel, by", () => {
     await tunnel?.[Symbol.asyncDispose]();
   });
 
-  /** Connects while the auth server has this credential, and tells who was let in. */
+  /** Connects with an auth server that has this credential; returns which account was let in. */
   async function connectBy(flags: readonly string[], more: NodeJS.ProcessEnv = {}) {
     await using server = await startServer(
       ["--listen", tunnel.authServer.address, `--audience=${TUNNEL_AUDIENCE}`, ...flags],
@@ -82,13 +86,13 @@ describe("a TCP connection through the tunnel, by", () => {
     principal: email,
   });
 
-  it.each(CASES)("$name", async ({ file, flags = [], email }) => {
+  it.each(CASES)("with $name", async ({ file, flags = [], email }) => {
     const path = file && (await world.write(world.files[file]));
     const named = path === undefined ? [] : [`--credentials=${path}`];
     expect(await connectBy([...named, ...flags])).toEqual(letIn(email));
   });
 
-  it("a user's credential, where its ID tokens are for the audience", async () => {
+  it("with a user's credential whose ID tokens are for the audience", async () => {
     const { endpoint } = tunnel.google;
     const user = { ...world.user, refreshToken: "1//direct", idTokenAudience: TUNNEL_AUDIENCE };
     endpoint.registerUser(user);
@@ -96,7 +100,7 @@ describe("a TCP connection through the tunnel, by", () => {
     expect(await connectBy([`--credentials=${path}`])).toEqual(letIn(user.email));
   });
 
-  it("federation by a client certificate", async () => {
+  it("with federation by a client certificate", async () => {
     await using x509 = await startX509Federation(tunnel.google.endpoint, world);
     const path = await world.write(x509.file);
     expect(await connectBy([`--credentials=${path}`], x509.env)).toEqual(letIn(TARGET));

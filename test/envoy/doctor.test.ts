@@ -7,7 +7,7 @@ import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
 const HOST = "tunnel-abc123-ew.a.run.app";
 
-it("doctor takes the tunnel server's 404 for reached", async () => {
+it("doctor counts the tunnel server's 404 as a reached service", async () => {
   await using certs = await makeTemporaryFolder();
   await runOrThrow(["certs", certs.path]);
   const flags = ["--port=0", "--target=127.0.0.1:1", `--cert-dir=${certs.path}`];

@@ -14,7 +14,7 @@ import { startServer } from "../support/server-process.ts";
 
 const TEAM = "https://svc.team.run.app";
 
-/** What the requests try, after a request line and a Host of their own where none is given. */
+/** Attempts to name an audience: what they try, and their header lines. */
 const NAMED: readonly (readonly [string, string])[] = [
   ["another audience", "x-id-token-audience: https://evil.run.app"],
   ["in capitals", "X-ID-TOKEN-AUDIENCE: https://evil.run.app"],
@@ -28,7 +28,7 @@ const NAMED: readonly (readonly [string, string])[] = [
     `x-id-token-audience: https://evil.run.app\nx-id-token-audience: ${TEAM}`,
   ],
   ["twice the same", `x-id-token-audience: ${TEAM}\nX-Id-Token-Audience: ${TEAM}`],
-  ["an empty one", "x-id-token-audience:"],
+  ["an empty value", "x-id-token-audience:"],
   ["blanks", "x-id-token-audience:    "],
   ["a list", `x-id-token-audience: ${TEAM}, https://evil.run.app`],
   ["8 KiB", `x-id-token-audience: https://${"a".repeat(8192)}.team.run.app`],
@@ -49,13 +49,14 @@ const NAMED: readonly (readonly [string, string])[] = [
   ["a trailing dot", "x-id-token-audience: https://svc.team.run.app."],
 ];
 
+/** Attempts to name an audience by Host: what they try, and the request's first lines. */
 const HOSTS: readonly (readonly [string, string])[] = [
-  ["another", "GET / HTTP/1.1\nHost: evil.com"],
+  ["another host", "GET / HTTP/1.1\nHost: evil.com"],
   ["absurd", "GET / HTTP/1.1\nHost: a:b:c"],
   ["IPv6", "GET / HTTP/1.1\nHost: [::1]:9090"],
   ["an address", "GET / HTTP/1.1\nHost: 127.0.0.1"],
   ["missing", "GET / HTTP/1.1"],
-  ["missing, by HTTP/1.0", "GET / HTTP/1.0"],
+  ["missing in HTTP/1.0", "GET / HTTP/1.0"],
   ["empty", "GET / HTTP/1.1\nHost:"],
   ["two", "GET / HTTP/1.1\nHost: svc.team.run.app\nHost: evil.com"],
   ["with a trailing dot", "GET / HTTP/1.1\nHost: svc.team.run.app."],
@@ -63,18 +64,18 @@ const HOSTS: readonly (readonly [string, string])[] = [
   ["with a path", "GET / HTTP/1.1\nHost: evil.com/.team.run.app"],
   ["with a fragment", "GET / HTTP/1.1\nHost: evil.com#.team.run.app"],
   ["with a blank", "GET / HTTP/1.1\nHost: evil.com .team.run.app"],
-  ["overruled by the URL", "GET http://evil.com/ HTTP/1.1\nHost: svc.team.run.app"],
+  ["overridden by the URL", "GET http://evil.com/ HTTP/1.1\nHost: svc.team.run.app"],
   ["beside X-Forwarded-Host", "GET / HTTP/1.1\nHost: evil.com\nX-Forwarded-Host: svc.team.run.app"],
 ];
 
 const parts = new AsyncDisposableStack();
 let google: Google;
-/** The shipped gateway, and one whose operator lets clients name audiences. */
+/** The shipped gateway, and one whose operator lets clients name the audience. */
 const ports = { shipped: 0, lenient: 0 };
-/** How often the private service was reached. */
+/** How many requests have reached the private service. */
 let served = 0;
 
-/** The config of an operator who lets clients name their audience, in place of the route. */
+/** Changes the config so that the client names the audience instead of the route. */
 function letClientsName(config: string): string {
   return config
     .replace(/^ +authorization_request:\n(?:.*\n)*?(?= +authorization_response:)/m, "")
@@ -110,7 +111,7 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-/** Sends a request as it is and resolves with the whole answer. */
+/** Sends a request unchanged and resolves with the whole answer. */
 async function send(port: number, head: string): Promise<string> {
   const socket = connect(port, "127.0.0.1").setEncoding("latin1");
   const lines = head.replaceAll("\n", "\r\n");
@@ -119,13 +120,13 @@ async function send(port: number, head: string): Promise<string> {
   for await (const chunk of socket) {
     answer += String(chunk);
     const [, length = "0", body] = /content-length: (\d+).*?\r\n\r\n(.*)$/s.exec(answer) ?? [];
-    // Leaving the loop ends the connection, which Envoy may keep for another second.
+    // Leaving the loop ends the connection; Envoy may wait another second to do so.
     if (body !== undefined && body.length >= Number(length)) break;
   }
   return answer;
 }
 
-/** The status of a request by HTTP/2. */
+/** Sends a request over HTTP/2 and resolves with the status. */
 async function statusByHttp2(headers: OutgoingHttpHeaders): Promise<unknown> {
   const session = connectHttp2(`http://127.0.0.1:${ports.lenient}`);
   const stream = session.request(headers);
@@ -137,16 +138,16 @@ async function statusByHttp2(headers: OutgoingHttpHeaders): Promise<unknown> {
 const mintedFor = () => new Set(google.endpoint.exchanges.map(({ audience }) => audience));
 
 describe("a client that names its audience", () => {
-  it.each(NAMED)("%s: gets the gateway's own, whatever it says", async (_what, lines) => {
+  it.each(NAMED)("gets at most the gateway's own audience: %s", async (_what, lines) => {
     const answer = await send(ports.shipped, `GET / HTTP/1.1\nHost: x\n${lines}`);
     expect(answer).toMatch(/^HTTP\/1\.1 (?:200|400) /);
     expect(mintedFor().difference(new Set([API_AUDIENCE]))).toEqual(new Set());
   });
 
-  it.each(NAMED)("%s: is refused where the operator lets it", async (_what, lines) => {
+  it.each(NAMED)("is denied where the operator lets clients choose: %s", async (_what, lines) => {
     const before = served;
     const answer = await send(ports.lenient, `GET / HTTP/1.1\nHost: x.evil.com\n${lines}`);
-    // Envoy refuses what is no header; the auth server refuses the rest.
+    // Envoy rejects malformed headers; the auth server denies the rest.
     expect(answer).toMatch(
       /^HTTP\/1\.1 (?:400 .*|403 .*\{"error":"audience_(?:not_allowed|missing)"\})$/s,
     );
@@ -155,8 +156,8 @@ describe("a client that names its audience", () => {
   });
 });
 
-describe("a client whose Host is", () => {
-  it.each(HOSTS)("%s: is refused", async (_what, head) => {
+describe("a client that names an audience by its Host", () => {
+  it.each(HOSTS)("is denied if the Host is not allowed: %s", async (_what, head) => {
     const answer = await send(ports.lenient, head);
     expect(answer).toMatch(
       /^HTTP\/1\.[01] (?:400 .*|403 .*\{"error":"audience_(?:not_allowed|missing)"\})$/s,
@@ -165,23 +166,23 @@ describe("a client whose Host is", () => {
   });
 });
 
-describe("a client that says by HTTP/2", () => {
+describe("a client that names an audience over HTTP/2", () => {
   it.each([
     ["another authority", { ":authority": "evil.com" }],
     ["a Host beside its authority", { ":authority": "evil.com", host: "svc.team.run.app" }],
     ["two audiences", { "x-id-token-audience": [TEAM, "https://evil.run.app"] }],
     ["an empty audience", { ":authority": "svc.team.run.app", "x-id-token-audience": "" }],
-  ])("%s: is refused", async (_what, headers) => {
+  ])("is denied if it sends %s", async (_what, headers) => {
     expect(await statusByHttp2(headers)).toBe(403);
     expect(mintedFor().difference(new Set([API_AUDIENCE]))).toEqual(new Set());
   });
 });
 
-describe("a client that names what is allowed", () => {
+describe("a client that names an allowed audience", () => {
   it.each([
-    ["by header", `GET / HTTP/1.1\nHost: x\nx-id-token-audience: ${TEAM}`],
-    ["by Host", "GET / HTTP/1.1\nHost: SVC.Team.Run.App:9090"],
-  ])("%s: gets a token for that, which is none for this service", async (_what, head) => {
+    ["a header", `GET / HTTP/1.1\nHost: x\nx-id-token-audience: ${TEAM}`],
+    ["its Host", "GET / HTTP/1.1\nHost: SVC.Team.Run.App:9090"],
+  ])("gets a token for it, which this service rejects: by %s", async (_what, head) => {
     expect(await send(ports.lenient, head)).toMatch(/^HTTP\/1\.1 401 /);
     expect(mintedFor()).toEqual(new Set([API_AUDIENCE, TEAM]));
   });

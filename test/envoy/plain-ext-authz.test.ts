@@ -7,8 +7,8 @@ import { startHttpService } from "../support/http-service.ts";
 import { startServer } from "../support/server-process.ts";
 
 /**
- * A config as short as ext_authz allows: no path_prefix, so that the check has the path of the
- * request, and a plain pattern for the one header.
+ * The shortest possible ext_authz config: without path_prefix, so that a check has the request's
+ * own path, and with one exact pattern for the token header.
  */
 function plainConfig(authz: string, serviceFlags: readonly string[]): string {
   const [service, ca] = ["--connect-to=", "--service-ca="].map((flag) =>
@@ -64,7 +64,7 @@ static_resources:
 `;
 }
 
-describe("an Envoy whose ext_authz has no path_prefix and one plain pattern", () => {
+describe("an Envoy with a minimal ext_authz config", () => {
   const parts = new AsyncDisposableStack();
   let google: Google;
   let url = "";

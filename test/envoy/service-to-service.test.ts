@@ -5,14 +5,14 @@ import { API_AUDIENCE, API_HOST, startGateway } from "../support/gateway.ts";
 import { startHttpService } from "../support/http-service.ts";
 import { startServer } from "../support/server-process.ts";
 
-it("the gateway beside a caller on Cloud Run calls as its account, without a key", async () => {
+it("a gateway on Cloud Run calls a private service as its own account, without a key", async () => {
   await using container = await startHttpService({
     request: (_request, response) => response.end("hello"),
   });
   await using gateway = await startGateway({ container });
   const { google, authServer, url } = gateway;
   await using world = await createCredentials(google.endpoint);
-  // In its place, one that has the metadata server and no file.
+  // Replace it by one that uses the metadata server and has no credential file.
   await authServer.stop();
   await using server = await startServer(
     [`--listen=${authServer.address}`, `--audience=${API_AUDIENCE}`],

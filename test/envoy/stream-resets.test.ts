@@ -8,11 +8,11 @@ import { runOrThrow } from "../support/server-process.ts";
 import { startTcpService } from "../support/tcp-service.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
-/** More than the 1000 and 33 a second that Envoy puts up with by default. */
+/** More than Envoy's default limit: a burst of 1000 and 33 per second. */
 const STREAMS = 1300;
-const AT_ONCE = 50;
+const CONCURRENCY = 50;
 
-/** Opens streams and resets each at its first answer. Rejects when the connection ends. */
+/** Opens streams and resets each one once it is answered. Rejects when the connection ends. */
 async function resetMany(session: ClientHttp2Session, method: string): Promise<void> {
   let left = STREAMS;
   const work = async () => {
@@ -23,11 +23,11 @@ async function resetMany(session: ClientHttp2Session, method: string): Promise<v
       await once(stream, "close");
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  await Promise.all(Array.from({ length: CONCURRENCY }, work));
 }
 
-/** Resolves with whether a connection that takes all that is still of use. */
-async function outlivesResets(port: number, method: string): Promise<boolean> {
+/** Resolves with whether a connection is still usable after that many resets. */
+async function survivesResets(port: number, method: string): Promise<boolean> {
   const session = connect(`http://127.0.0.1:${port}`);
   try {
     await resetMany(session, method);
@@ -40,22 +40,22 @@ async function outlivesResets(port: number, method: string): Promise<boolean> {
   }
 }
 
-it("the tunnel server keeps a connection in which many tunnels end early", async () => {
+it("the tunnel server does not close a connection in which many tunnels are reset", async () => {
   await using certs = await makeTemporaryFolder();
   await runOrThrow(["certs", certs.path]);
   await using target = await startTcpService();
   const flags = ["--port=0", `--target=127.0.0.1:${target.port}`, `--cert-dir=${certs.path}`];
   await using server = await startEnvoy("tunnel-server", flags);
-  expect(await outlivesResets(server.port("http"), "POST")).toBe(true);
+  expect(await survivesResets(server.port("http"), "POST")).toBe(true);
 });
 
 it.each(["gateway", "gateway-push"] as const)(
-  "%s keeps a connection in which many requests are cancelled",
+  "%s does not close a connection in which many requests are cancelled",
   async (config) => {
     const request = (_request: unknown, response: { write: (text: string) => void }) =>
       response.write("begun");
     await using container = await startHttpService({ request });
     await using gateway = await startGateway({ container, config });
-    expect(await outlivesResets(gateway.port, "GET")).toBe(true);
+    expect(await survivesResets(gateway.port, "GET")).toBe(true);
   },
 );

@@ -7,7 +7,8 @@ import { readBanner } from "../support/tcp-service.ts";
 import { startTunnel, TUNNEL_AUDIENCE } from "../support/tunnel.ts";
 
 const RESTARTS = 3;
-/** Ends the auth server again and again under load, each time started anew on its address. */
+
+/** Stops the auth server repeatedly under load and starts another one on the same address. */
 async function restartUnder(
   load: Load,
   first: ServerProcess,
@@ -25,8 +26,8 @@ async function restartUnder(
   expect(await load.stop()).toEqual({ ok: expect.any(Number) });
 }
 
-describe.each(["SIGKILL", "SIGTERM"] as const)("%s and restart of the auth server", (signal) => {
-  it("loses no request through gateway", async () => {
+describe.each(["SIGKILL", "SIGTERM"] as const)("a restart of the auth server by %s", (signal) => {
+  it("loses no request through the gateway", async () => {
     await using container = await startHttpService({
       request: (_request, response) => response.end("hello"),
     });
@@ -37,7 +38,7 @@ describe.each(["SIGKILL", "SIGTERM"] as const)("%s and restart of the auth serve
     expect(google.cloudRun.refused()).toBe(0);
   });
 
-  it("loses no connection through tunnel-client", async () => {
+  it("loses no connection through the tunnel", async () => {
     await using tunnel = await startTunnel();
     const { google, authServer, port } = tunnel;
     const flags = [`--credentials=${google.keyFile}`, `--audience=${TUNNEL_AUDIENCE}`];

@@ -10,7 +10,7 @@ import { createServiceAccount, type ServiceAccount } from "../support/service-ac
 const ACCOUNTS = ["caller", "other"].map((name) => `${name}@test-project.iam.gserviceaccount.com`);
 const ROUNDS = 5;
 
-describe("20 changes of the key file under load", () => {
+describe("a key file that changes 20 times under load", () => {
   const parts = new AsyncDisposableStack();
   let gateway: Gateway;
   beforeAll(async () => {
@@ -21,10 +21,10 @@ describe("20 changes of the key file under load", () => {
   });
   afterAll(() => parts.disposeAsync());
 
-  /** Waits for the first line after `from` that fits, and returns how many there are then. */
-  async function told(from: number, fits: (line: LogLine) => boolean): Promise<number> {
+  /** Waits for a matching log line at index `from` or later; returns the log's length. */
+  async function waitForLine(from: number, matches: (line: LogLine) => boolean): Promise<number> {
     const { authServer } = gateway;
-    await authServer.line((line) => authServer.lines().indexOf(line) >= from && fits(line));
+    await authServer.line((line) => authServer.lines().indexOf(line) >= from && matches(line));
     return authServer.lines().length;
   }
 
@@ -41,12 +41,13 @@ describe("20 changes of the key file under load", () => {
     return key;
   }
 
-  async function identity(): Promise<unknown> {
+  /** The account of the token that the auth server hands out now. */
+  async function currentAccount(): Promise<unknown> {
     const { headers } = await fetch(`${gateway.authServer.url}/check`);
     return decodeJwt(headers.get("authorization")?.replace("Bearer ", "") ?? "")["email"];
   }
 
-  it("lose no request; bad ones are told of and not used; another account is used at once", async () => {
+  it("loses no request, is used if it is valid, and is reported and ignored if it is not", async () => {
     const { google, authServer } = gateway;
     const rotated = ({ event }: LogLine) => event === "credential_rotated";
     const rejected = ({ event, level }: LogLine) =>
@@ -59,25 +60,25 @@ describe("20 changes of the key file under load", () => {
     const load = startLoad(16, httpAttempt(gateway.url));
     let seen = authServer.lines().length;
     for (const { before, after, same, unknown, other } of rounds) {
-      expect(await identity()).toBe(before);
+      expect(await currentAccount()).toBe(before);
       await replace(JSON.stringify(same.keyFile));
-      seen = await told(seen, rotated);
-      // Cut short, as while it is written.
+      seen = await waitForLine(seen, rotated);
+      // Truncated, as if read while it is being written.
       await replace(JSON.stringify(other.keyFile).slice(0, 1000));
-      seen = await told(seen, rejected);
-      // One that Google does not know.
+      seen = await waitForLine(seen, rejected);
+      // A key that Google does not know.
       await replace(JSON.stringify(unknown.keyFile));
-      seen = await told(seen, rejected);
-      expect(await identity()).toBe(before);
+      seen = await waitForLine(seen, rejected);
+      expect(await currentAccount()).toBe(before);
       await replace(JSON.stringify(other.keyFile));
-      seen = await told(seen, rotated);
-      expect(await identity()).toBe(after);
+      seen = await waitForLine(seen, rotated);
+      expect(await currentAccount()).toBe(after);
     }
     await load.more(100);
     expect(await load.stop()).toEqual({ ok: expect.any(Number) });
     expect(google.cloudRun.refused()).toBe(0);
     const metrics = await (await fetch(`${authServer.url}/metrics`)).text();
-    const swaps = (outcome: string) =>
+    const rotations = (outcome: string) =>
       Number(
         metrics
           .split("\n")
@@ -85,8 +86,8 @@ describe("20 changes of the key file under load", () => {
           ?.split(" ")
           .at(-1),
       );
-    expect([swaps("ok"), swaps("invalid_file")]).toEqual([2 * ROUNDS, ROUNDS]);
-    // Those are tried again after a while.
-    expect(swaps("mint_rejected")).toBeGreaterThanOrEqual(ROUNDS);
+    expect([rotations("ok"), rotations("invalid_file")]).toEqual([2 * ROUNDS, ROUNDS]);
+    // These are retried after a pause.
+    expect(rotations("mint_rejected")).toBeGreaterThanOrEqual(ROUNDS);
   });
 });
