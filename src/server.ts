@@ -1,9 +1,11 @@
+import type { FastifyInstance } from "fastify";
 import { formatAddress, type Address } from "./system/address.ts";
 import { createAudienceRule } from "./access/audience.ts";
 import { openCheckSecret, type CheckSecret } from "./access/check-secret.ts";
 import type { Clock } from "./system/clock.ts";
 import { isExposed, type Config } from "./settings/serve.ts";
 import { createCredentialReloader } from "./credentials/reloader.ts";
+import type { Credential } from "./credentials/credential.ts";
 import { findCredential } from "./credentials/application-default.ts";
 import { watchFile } from "./system/files.ts";
 import { buildApp } from "./http/app.ts";
@@ -16,58 +18,58 @@ import { createMintQueue } from "./tokens/mint-queue.ts";
 import { createTokenSource } from "./tokens/token-source.ts";
 
 export interface RunningServer {
-  /** Where it listens, the chosen port included. */
+  /** Where it listens, with the chosen port. */
   readonly address: Address;
-  /** Looks at the credential file and the check secret at once. */
+  /** Reads the credential file and the check secret again. */
   readonly reload: () => void;
-  /** Not ready at once; finishes open requests, within the drain timeout, and stops. */
+  /** Becomes unready, finishes open requests within the drain timeout, and stops. */
   readonly close: () => Promise<void>;
 }
 
+/** What a server needs of its process. */
+export interface ServerContext {
+  /** Where credentials look for their own variables, as in GCE_METADATA_HOST. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
 /**
- * Builds the server from its configuration and listens. Tokens are minted from then on: it does
- * not wait for the first. Throws a StartError when the credential or an address cannot be used.
+ * Builds the server from its configuration and listens; the first tokens are minted in the
+ * background from then on. Throws a StartError when the credential or an address cannot be used;
+ * whatever was started by then has been stopped.
  */
-export async function startServer(
-  config: Config,
-  clock: Clock,
-  log: Logger,
-): Promise<RunningServer> {
-  const parts = await buildTokenParts(config, clock, log);
-  const { place, initial, queue, tokens, credentials } = parts;
-  const secret = await openSecret(config, clock, log);
+export async function startServer(config: Config, context: ServerContext): Promise<RunningServer> {
+  const { clock, log } = context;
+  // Whatever is started is stopped in reverse order, here on a failure, later by close().
+  await using starting = new AsyncDisposableStack();
+  const parts = await buildTokenParts(config, context, starting);
+  const { place, initial, tokens, credentials } = parts;
+  const secret = await openSecret(config, context);
+  if (secret !== undefined) starting.defer(secret.close);
   let draining = false;
   const { app, admin } = await buildApps(config, parts, secret, {
     isDraining: () => draining,
     log,
   });
-  const drain = prepareDrain(app.server, clock);
+  // Before the app, and so stopped after it: probes see the whole drain.
+  starting.defer(() => closeAdmin(admin));
   const adminAddress = config.adminListen && (await listen(admin, config.adminListen));
+  const drain = prepareDrain(app.server, clock);
+  starting.defer(() => app.close());
   const address = await listen(app, config.listen);
-  const facts = {
-    listen: formatAddress(address),
-    adminListen: adminAddress && formatAddress(adminAddress),
-    type: initial.type,
-    principal: initial.principal,
-  };
-  announce(config, facts, log);
+  announce(config, { address, adminAddress, credential: initial }, log);
   tokens.start();
-  const look = () => void credentials.reload();
-  const unwatch = place.path === undefined ? () => {} : watchFile(place.path, clock, look);
+  if (place.path !== undefined) {
+    starting.defer(watchFile(place.path, clock, () => void credentials.reload()));
+  }
+  const running = starting.move();
 
   async function close(): Promise<void> {
     draining = true;
     log.info({ event: "draining", drainTimeoutMs: config.drainTimeoutMs }, "draining");
-    unwatch();
-    secret?.close();
-    credentials.close();
     await drain(config.drainTimeoutMs);
-    tokens.close();
-    queue.close();
-    await app.close();
-    // To the last, so that probes learn of the drain.
-    admin.server.closeAllConnections();
-    await admin.close();
+    await running.disposeAsync();
     log.info({ event: "stopped" }, "stopped");
   }
 
@@ -79,9 +81,14 @@ export async function startServer(
   return { address, reload, close };
 }
 
-/** Whatever has to do with tokens, and the metrics of it. */
-async function buildTokenParts(config: Config, clock: Clock, log: Logger) {
-  const place = await findCredential(config.credentials, clock, config);
+/** Everything that mints, caches and rotates, with its metrics. */
+async function buildTokenParts(
+  config: Config,
+  { env, clock, log }: ServerContext,
+  starting: AsyncDisposableStack,
+) {
+  const { impersonate } = config;
+  const place = await findCredential(config.credentials, clock, { impersonate, env });
   const file = await place.read();
   const initial = file.parse();
   const [defaultAudience] = config.audiences;
@@ -99,6 +106,7 @@ async function buildTokenParts(config: Config, clock: Clock, log: Logger) {
     clock,
     events,
   });
+  starting.defer(queue.close);
   const tokens = createTokenSource({
     mint: initial.mint,
     queue,
@@ -107,24 +115,26 @@ async function buildTokenParts(config: Config, clock: Clock, log: Logger) {
     refreshAt,
     clock,
   });
+  starting.defer(tokens.close);
   const credentials = createCredentialReloader({
     read: place.read,
     initial,
     initialFingerprint: file.fingerprint,
-    prove: ({ mint }) => queue.run(mint, defaultAudience ?? PROOF_AUDIENCE, "swap"),
+    prove: ({ mint }) => queue.run(mint, defaultAudience ?? VERIFICATION_AUDIENCE, "swap"),
     tokens,
     clock,
     events,
   });
-  return { place, initial, metrics, queue, tokens, credentials };
+  starting.defer(credentials.close);
+  return { place, initial, metrics, tokens, credentials };
 }
 
-async function openSecret({ checkSecretFile }: Config, clock: Clock, log: Logger) {
+async function openSecret({ checkSecretFile }: Config, { clock, log }: ServerContext) {
   if (checkSecretFile === undefined) return undefined;
   return openCheckSecret(checkSecretFile, clock, logSecretEvents(log));
 }
 
-/** The server of checks and pushes, and one of health and metrics alone. */
+/** The app that serves everything, and the one that serves health and metrics only. */
 async function buildApps(
   config: Config,
   { metrics, tokens }: Awaited<ReturnType<typeof buildTokenParts>>,
@@ -151,22 +161,38 @@ async function buildApps(
   return { app, admin: await buildApp(common) };
 }
 
-/** Proves a new credential where no audience is configured; the token is thrown away. */
-const PROOF_AUDIENCE = "https://idtoken-authz.invalid";
+async function closeAdmin(admin: FastifyInstance): Promise<void> {
+  admin.server.closeAllConnections();
+  await admin.close();
+}
+
+/** For verifying a new credential where no audience is configured; the token is discarded. */
+const VERIFICATION_AUDIENCE = "https://idtoken-authz.invalid";
 
 interface Facts {
-  readonly listen: string;
-  readonly adminListen: string | undefined;
-  readonly type: string;
-  readonly principal: string;
+  readonly address: Address;
+  readonly adminAddress: Address | undefined;
+  readonly credential: Credential;
 }
 
 function announce(config: Config, facts: Facts, log: Logger): void {
-  log.info({ event: "listening", ...facts, audiences: config.audiences }, "listening");
+  const { adminAddress, credential } = facts;
+  const address = formatAddress(facts.address);
+  log.info(
+    {
+      event: "listening",
+      listen: address,
+      adminListen: adminAddress && formatAddress(adminAddress),
+      type: credential.type,
+      principal: credential.principal,
+      audiences: config.audiences,
+    },
+    "listening",
+  );
   if (isExposed(config.listen)) {
     const condition = config.checkSecretFile === undefined ? "" : " and knows the check secret";
     log.warn(
-      { event: "address_exposed", listen: facts.listen },
+      { event: "address_exposed", listen: address },
       `not a loopback address: anyone who can reach it${condition} gets tokens`,
     );
   }

@@ -30,11 +30,8 @@ export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessE
   let reload = () => {};
   process.on("SIGHUP", () => reload());
   const output = openStandardOutput();
-  const server = await startServer(
-    config,
-    systemClock,
-    createLogger(config.logLevel, output.stream),
-  );
+  const log = createLogger(config.logLevel, output.stream);
+  const server = await startServer(config, { env, clock: systemClock, log });
   ({ reload } = server);
   await signals.first;
   const code = await Promise.race([server.close().then(() => 0), signals.second.then(() => 1)]);

@@ -63,15 +63,15 @@ afterAll(() => parts.disposeAsync());
 async function startInProcess(...flags: readonly string[]) {
   endpoint.setFault(undefined);
   const clock = createFakeClock();
-  const log = createLineLog<LogLine>();
+  const lines = createLineLog<LogLine>();
   const config = parseConfig(["--credentials", keyFile, "--listen", "127.0.0.1:0", ...flags], {});
-  const stream = { write: (line: string) => log.push(JSON.parse(line)) };
-  const server = await startServer(config, clock, createLogger("debug", stream));
+  const log = createLogger("debug", { write: (line) => lines.push(JSON.parse(line)) });
+  const server = await startServer(config, { env: {}, clock, log });
   const url = `http://${formatAddress(server.address)}/check`;
   const before = endpoint.exchanges.length;
   return {
     clock,
-    log,
+    lines,
     exchanges: () => endpoint.exchanges.length - before,
     check: async () => {
       const response = await fetch(url, { headers: { "x-id-token-audience": A } });
@@ -82,7 +82,7 @@ async function startInProcess(...flags: readonly string[]) {
       const closed = server.close();
       clock.advance(60_000);
       await closed;
-      refuseSecrets(JSON.stringify(log.lines), "the log");
+      refuseSecrets(JSON.stringify(lines.lines), "the log");
     },
   };
 }
@@ -105,7 +105,7 @@ describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
 
   it("warm: every check gets the token; no exchange", async () => {
     await using server = await startInProcess("--audience", A);
-    await server.log.line(minted);
+    await server.lines.line(minted);
     const { token } = await server.check();
     endpoint.setFault(fault);
     expect(token).toMatch(/^Bearer [\w-]+\.[\w-]+\.[\w-]+$/);
@@ -115,7 +115,7 @@ describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
 
   it("due: every check gets the old token at once; one exchange, and none more in the pause", async () => {
     await using server = await startInProcess("--audience", A);
-    await server.log.line(minted);
+    await server.lines.line(minted);
     const { token } = await server.check();
     endpoint.setFault(fault);
     const exchange = endpoint.nextExchange();
@@ -123,7 +123,7 @@ describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
     await exchange;
     expect(await server.check()).toEqual({ status: 200, token, body: "" });
     if (fault.kind === "hang") server.clock.advance(MINT_TIMEOUT_MS);
-    const failed = await server.log.line(({ event }) => event === "mint_failed");
+    const failed = await server.lines.line(({ event }) => event === "mint_failed");
     expect(failed).toMatchObject({ level: "warn", audience: A, err: { code } });
     expect(await server.check()).toEqual({ status: 200, token, body: "" });
     expect(server.exchanges()).toBe(2);
