@@ -74,7 +74,7 @@ describe("Application Default Credentials", () => {
 
   it.each([
     ["hang", /the metadata server: no answer from 127.0.0.1:\d+ within 2000 ms$/m],
-    ["stranger", /the metadata server at .* answered without Metadata-Flavor: Google/],
+    ["captive_portal", /the metadata server at .* answered without Metadata-Flavor: Google/],
   ] as const)(
     "are no metadata server that is %s, where only its answer tells",
     async (fault, why) => {

@@ -58,12 +58,12 @@ describe("the metadata server", () => {
 
   it("that does not name the account gives a token all the same", async () => {
     const found = await find();
-    world.metadata.setFault("nameless");
+    world.metadata.setFault("email_hangs");
     expect(await mintOnce(found)).toMatchObject({ email: MACHINE_ACCOUNT });
   });
 
   it("is not taken for one without Metadata-Flavor", async () => {
-    world.metadata.setFault("stranger");
+    world.metadata.setFault("captive_portal");
     const error = await mintFails(await find());
     expect(error.code).toBe("mint_invalid_answer");
     expect(error.message).toMatch(/answered without Metadata-Flavor: Google/);

@@ -1,4 +1,4 @@
-import { askWithoutToken } from "../support/bare-tunnel.ts";
+import { requestWithoutToken } from "../support/bare-tunnel.ts";
 import { API_AUDIENCE, API_HOST, startGateway, type Gateway } from "../support/gateway.ts";
 import { startHttpService } from "../support/http-service.ts";
 import { keepRunning, print, step, type DemoFlags } from "./print.ts";
@@ -20,7 +20,7 @@ export async function demoGateway({ push, keep }: DemoFlags): Promise<void> {
   const config = push ? "gateway-push" : "gateway";
   await using gateway = await startGateway({ onStep: step, container, config });
   const { google } = gateway;
-  const status = await askWithoutToken(google, API_HOST);
+  const status = await requestWithoutToken(google, API_HOST);
   if (status !== 403) throw new Error(`a request without a token got ${status}`);
   step("✓ a direct request to Cloud Run without a token is refused: 403");
   if (push && !keep) {

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { askWithoutToken, openBareTunnel } from "../support/bare-tunnel.ts";
+import { requestWithoutToken, openBareTunnel } from "../support/bare-tunnel.ts";
 import { readBanner } from "../support/tcp-service.ts";
 import { startTunnel, TUNNEL_HOST, type Tunnel } from "../support/tunnel.ts";
 import { keepRunning, print, step, type DemoFlags } from "./print.ts";
@@ -30,7 +30,7 @@ export async function demoTunnel({ push, keep }: DemoFlags): Promise<void> {
 }
 
 async function directWithoutToken({ google }: Tunnel): Promise<string> {
-  const status = await askWithoutToken(google, TUNNEL_HOST);
+  const status = await requestWithoutToken(google, TUNNEL_HOST);
   if (status !== 403) throw new Error(`a request without a token got ${status}`);
   return "✓ a direct request to Cloud Run without a token is refused: 403";
 }

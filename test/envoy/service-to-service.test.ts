@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { askWithoutToken } from "../support/bare-tunnel.ts";
+import { requestWithoutToken } from "../support/bare-tunnel.ts";
 import { createCredentials, MACHINE_ACCOUNT } from "../support/credential-files.ts";
 import { API_AUDIENCE, API_HOST, startGateway } from "../support/gateway.ts";
 import { startHttpService } from "../support/http-service.ts";
@@ -25,5 +25,5 @@ it("a gateway on Cloud Run calls a private service as its own account, without a
     email: MACHINE_ACCOUNT,
     audience: API_AUDIENCE,
   });
-  expect(await askWithoutToken(google, API_HOST)).toBe(403);
+  expect(await requestWithoutToken(google, API_HOST)).toBe(403);
 });

@@ -1,16 +1,16 @@
 import { randomBytes } from "node:crypto";
 
-/** The access tokens that the stand-ins for Google have handed out, and to whom. */
+/** The access tokens that the stand-ins for Google have issued, with their holders. */
 export interface AccessTokens {
-  /** Makes a token; `holder` is an e-mail address or, for federation, a principal. */
+  /** Issues a token; `holder` is an e-mail address or, for federation, a principal. */
   readonly issue: (holder: string) => string;
-  /** Whose a request is, by its `Authorization`; undefined when nobody's. */
+  /** The holder of the token in an `Authorization` header; undefined for an unknown token. */
   readonly holderOf: (authorization: string | undefined) => string | undefined;
-  /** Makes every token that is out worthless. */
+  /** Invalidates every issued token. */
   readonly revokeAll: () => void;
 }
 
-/** Starts without any token. */
+/** Creates an empty set of tokens. */
 export function createAccessTokens(): AccessTokens {
   const holders = new Map<string, string>();
   return {

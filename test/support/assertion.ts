@@ -8,28 +8,28 @@ export interface AccountKey {
   readonly publicKey: KeyObject;
 }
 
-/** The accounts that a token endpoint knows, each with all its keys. */
+/** The accounts registered at a token endpoint, each with its keys. */
 export interface Accounts {
   readonly register: (key: AccountKey) => void;
   readonly revoke: (key: Pick<AccountKey, "clientEmail" | "keyId">) => void;
-  /** Its keys, or undefined when there is no such account. */
+  /** An account's keys; undefined when there is no such account. */
   readonly keysOf: (clientEmail: string) => readonly KeyObject[] | undefined;
 }
 
-/** What an assertion says of itself, unverified. */
+/** The claims of a token request, unverified. */
 export interface AssertedRequest {
   readonly account: string | undefined;
-  /** What an ID token is to be for; undefined where an access token is asked for. */
+  /** The audience of the requested ID token; undefined when an access token is requested. */
   readonly audience: string | undefined;
 }
 
-/** Why a request earns no token: an OAuth error, in Google's words. */
+/** Why a request gets no token: an OAuth error with Google's wording. */
 export interface TokenRefusal {
   readonly error: string;
   readonly description: string;
 }
 
-/** Starts without any account. */
+/** Creates an empty set of accounts. */
 export function createAccounts(): Accounts {
   const accounts = new Map<string, Map<string, KeyObject>>();
   return {
@@ -50,7 +50,7 @@ export function createAccounts(): Accounts {
 }
 
 const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/** What IAM Credentials asks of an access token. */
+/** The scope that the IAM Credentials API requires of an access token. */
 export const CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform";
 const ASSERTION_AUDIENCE = "https://oauth2.googleapis.com/token";
 const MAX_LIFE_SECONDS = 3600;
@@ -59,7 +59,7 @@ const BAD_TIMES =
   "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. " +
   "Check your iat and exp values in the JWT claim.";
 
-/** Reads what the request's assertion says of itself; nothing for what is no assertion. */
+/** Reads the claims of a request's assertion without verifying it; malformed ones have none. */
 export function readAssertion(form: URLSearchParams): AssertedRequest {
   const { iss, target_audience: audience } = claimsOf(form.get("assertion") ?? "") ?? {};
   return {
@@ -68,7 +68,7 @@ export function readAssertion(form: URLSearchParams): AssertedRequest {
   };
 }
 
-/** Judges a token request as Google does; undefined: it earns a token. */
+/** Checks a token request as Google does. Returns undefined when it may have a token. */
 export async function judgeRequest(
   form: URLSearchParams,
   { keysOf }: Accounts,

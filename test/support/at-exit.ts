@@ -2,8 +2,8 @@ const tasks = new Set<() => void>();
 let listening = false;
 
 /**
- * Runs a task when this process exits, however early; returns what calls it off. For what must not
- * be left behind: child processes, temporary folders.
+ * Runs a task when this process exits, however early, so that no child process or temporary folder
+ * is left behind. Returns a function that cancels it.
  */
 export function atExit(task: () => void): () => void {
   if (!listening) {

@@ -1,6 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 
-/** Security credentials of AWS. */
+/** AWS security credentials. */
 export interface AwsCredentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
@@ -16,8 +16,8 @@ interface SignedRequest {
 const HOST = /^sts\.([a-z0-9-]+)\.amazonaws\.com$/;
 
 /**
- * Verifies a subject token for AWS: a `GetCallerIdentity` request, signed (Signature Version 4)
- * with these credentials for this provider. Returns the region that it is for, or undefined.
+ * Verifies an AWS subject token: a `GetCallerIdentity` request signed (Signature Version 4) with
+ * these credentials for this provider. Returns its region, or undefined for a bad token.
  */
 export function verifyAwsToken(
   subjectToken: string,

@@ -11,19 +11,19 @@ export interface BareTunnelOptions {
   readonly authorization?: string;
   /** PEM of the authority behind the tunnel server's certificate. */
   readonly tunnelCa: string;
-  /** What the client end shows of itself, if anything. */
+  /** The client certificate, if it presents one. */
   readonly client?: { readonly cert: string; readonly key: string };
 }
 
 /** How far a bare tunnel got. */
 export type BareTunnelOutcome =
   | { readonly status: number }
-  /** The POST was taken; then mTLS inside it ended this way, or let the first bytes through. */
+  /** The POST was accepted; `tls` is `accepted`, or how the mTLS handshake inside it failed. */
   | { readonly status: 200; readonly tls: string };
 
 /**
- * Opens a tunnel by hand, without any client Envoy: a POST stream to the service, TLS inside it.
- * Resolves with how far that got.
+ * Opens a tunnel without a client Envoy: a POST stream to the service with TLS inside it. Resolves
+ * with how far it got.
  */
 export async function openBareTunnel(options: BareTunnelOptions): Promise<BareTunnelOutcome> {
   const { google, host, method = "POST", authorization, tunnelCa, client } = options;
@@ -38,8 +38,8 @@ export async function openBareTunnel(options: BareTunnelOptions): Promise<BareTu
   return { status, tls: await promise };
 }
 
-/** The status of a GET of a service without any token, past every Envoy. */
-export async function askWithoutToken(google: Google, host: string): Promise<number> {
+/** Sends a service a GET without a token, bypassing Envoy. Resolves with the status. */
+export async function requestWithoutToken(google: Google, host: string): Promise<number> {
   await using direct = await openStream(google, host, "GET", undefined);
   return direct.status;
 }

@@ -3,15 +3,15 @@ import { errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from "jose";
 
 /** Who may call a service. */
 export interface AccessRule {
-  /** What a token may be for: the service's URL and its custom audiences. */
+  /** The accepted audiences: the service's URL and its custom audiences. */
   readonly audiences: readonly string[];
-  /** Callers need no token, and what they send is left alone. */
+  /** Admits callers without a token and leaves their headers unchanged. */
   readonly public?: boolean;
-  /** The accounts that may call; everyone with a good token when it is left out. */
+  /** The accounts that may call; everyone with a valid token if left out. */
   readonly invokers?: readonly string[];
 }
 
-/** What a token said, without the token. */
+/** The claims of a caller's token, without the token. */
 export interface CallerIdentity {
   readonly email: string | undefined;
   readonly audience: JWTPayload["aud"];
@@ -28,7 +28,7 @@ export type RefusalReason =
   | "not_invoker";
 
 export type Admission =
-  /** `headers`: as the container gets them. */
+  /** `headers` are those that the container receives. */
   | { readonly headers: IncomingHttpHeaders; readonly identity: CallerIdentity | undefined }
   | {
       readonly refused: RefusalReason;
@@ -36,7 +36,7 @@ export type Admission =
       readonly identity?: CallerIdentity;
     };
 
-/** Decides as Cloud Run does whether a request may pass, with no tolerance for expired tokens. */
+/** Decides as Cloud Run does whether to admit a request; expired tokens get no tolerance. */
 export async function admit(
   rule: AccessRule,
   headers: IncomingHttpHeaders,

@@ -41,24 +41,24 @@ export interface CloudRunOptions {
 
 /** One request that was answered. */
 export interface CloudRunRequest {
-  /** The service's host, undefined for a host that is none. */
+  /** The service's host; undefined when there is no such service. */
   readonly service: string | undefined;
   readonly method: string;
   readonly path: string;
   readonly status: number;
-  /** What the token said, where there was a good one. */
+  /** The caller, if its token is valid. */
   readonly identity: CallerIdentity | undefined;
   readonly refused: RefusalReason | undefined;
 }
 
 export interface CloudRun extends AsyncDisposable {
   readonly port: number;
-  /** Every request so far, noted when its status is sent. */
+  /** Every request so far, recorded when its status is sent. */
   readonly requests: readonly CloudRunRequest[];
   readonly nextRequest: () => Promise<CloudRunRequest>;
-  /** How many requests were refused for this reason, for any when it is left out. */
+  /** How many requests were refused for this reason, or for any reason if none is given. */
   readonly refused: (reason?: RefusalReason) => number;
-  /** Cuts every connection on both sides and ends. */
+  /** Closes all connections on both sides and stops. */
   readonly close: () => Promise<void>;
 }
 
@@ -70,8 +70,8 @@ export async function startCloudRun(options: CloudRunOptions): Promise<CloudRun>
   const journal = createJournal<CloudRunRequest>();
   const containers = createContainers(options.services);
   const serve = (caller: Caller) => {
-    // A request that cannot be passed on, such as CONNECT.
-    serveCaller(caller, options, containers.openers, journal.note).catch(() =>
+    // Some requests cannot be passed on, such as CONNECT.
+    serveCaller(caller, options, containers.openers, journal.record).catch(() =>
       caller.reset(constants.NGHTTP2_INTERNAL_ERROR),
     );
   };
@@ -128,7 +128,7 @@ async function tlsOptions({ ca, services }: CloudRunOptions) {
 function acceptHttp2(socket: TLSSocket, serve: (caller: Caller) => void): void {
   const session = performServerHandshake(socket, HTTP2_OPTIONS);
   session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-  // Its streams tell of it.
+  // Its streams report the error.
   session.on("error", () => {});
   session.on("stream", (stream, headers) =>
     serve(callerByHttp2(stream, headers, socket.remoteAddress ?? "")),
@@ -157,7 +157,7 @@ async function serveCaller(
   caller: Caller,
   { services, verify }: CloudRunOptions,
   openers: ReadonlyMap<CloudRunService, OpenContainer>,
-  note: (request: CloudRunRequest) => void,
+  record: (request: CloudRunRequest) => void,
 ): Promise<void> {
   const { method, path, authority, headers } = caller.head;
   const host = authority.replace(/:\d+$/, "").toLowerCase();
@@ -168,13 +168,13 @@ async function serveCaller(
     : service && openers.get(service);
   const request = { service: service?.host, method, path, identity: undefined, refused: undefined };
   if (service === undefined || open === undefined) {
-    note({ ...request, status: 404 });
+    record({ ...request, status: 404 });
     return refuse(caller, 404, "Page not found");
   }
   const admission = await admit(service, headers, verify);
   if ("refused" in admission) {
     const { status, refused, identity } = admission;
-    note({ ...request, identity, refused, status });
+    record({ ...request, identity, refused, status });
     return status === 401
       ? refuse(caller, 401, "Unauthorized", { "www-authenticate": UNVERIFIED })
       : refuse(caller, 403, "Forbidden");
@@ -189,5 +189,5 @@ async function serveCaller(
       "x-forwarded-for": forwardedFor.filter(Boolean).join(","),
     },
   };
-  relay(caller, head, open, (status) => note({ ...request, identity, status }));
+  relay(caller, head, open, (status) => record({ ...request, identity, status }));
 }

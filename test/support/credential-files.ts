@@ -16,7 +16,7 @@ import { startTokenEndpoint, type TokenEndpoint } from "./token-endpoint.ts";
 /** A credential file's content. */
 export type FileContent = Readonly<Record<string, unknown>>;
 
-/** Every credential that a caller can have, each good at the stand-ins. */
+/** Every kind of credential that a caller can have, each valid at the stand-ins. */
 export interface Credentials extends AsyncDisposable {
   readonly endpoint: TokenEndpoint;
   readonly apis: GoogleApis;
@@ -34,21 +34,21 @@ export interface Credentials extends AsyncDisposable {
     /** From a program that prints it. */
     readonly federatedByExecutable: FileContent;
   };
-  /** Writes a file into a folder of their own and returns its path. */
+  /** Writes a file into a temporary folder and returns its path. */
   readonly write: (content: FileContent | string, name?: string) => Promise<string>;
-  /** Where the subject token is. */
+  /** The path of the file with the subject token. */
   readonly subjectTokenFile: string;
-  /** What the server needs to know where the stand-ins are. */
+  /** The environment variables that direct the server to the stand-ins. */
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Whom the tokens are for when it is not the credential's own account. */
+/** The account that the credentials impersonate. */
 export const TARGET = "target@test-project.iam.gserviceaccount.com";
 export const DELEGATE = "delegate@test-project.iam.gserviceaccount.com";
 export const KEY_ACCOUNT = "caller@test-project.iam.gserviceaccount.com";
 export const MACHINE_ACCOUNT = "machine@test-project.iam.gserviceaccount.com";
 
-/** Starts the stand-ins, beside a token endpoint or one of their own, and makes every credential. */
+/** Starts the stand-ins, with this token endpoint or a new one, and creates every credential. */
 export async function createCredentials(beside?: TokenEndpoint): Promise<Credentials> {
   await using parts = new AsyncDisposableStack();
   const endpoint = beside ?? parts.use(await startTokenEndpoint());

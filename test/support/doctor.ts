@@ -4,9 +4,9 @@ export interface DoctorRun {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** Each check's line, by its name, without mark and name: `lines.dns`. */
+  /** Each check's mark and text by the check's name, as in `lines.dns`. */
   readonly lines: Readonly<Record<string, string>>;
-  /** The marks of all lines, in order. */
+  /** The marks of all lines in order. */
   readonly marks: string;
 }
 

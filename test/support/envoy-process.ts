@@ -11,21 +11,21 @@ import { runOrThrow } from "./server-process.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 
 export interface EnvoyProcess extends AsyncDisposable {
-  /** The port of a listener, by its name in the config. Throws an Error when there is none. */
+  /** The port of a listener by its name in the config. Throws an Error when there is none. */
   readonly port: (listener: string) => number;
   readonly adminPort: number;
-  /** Everything it wrote so far, access log included. */
+  /** Everything it has written so far, including the access log. */
   readonly logs: () => string;
-  /** The first line, past or to come, that contains `text`. Rejects when Envoy ends without one. */
+  /** Resolves with the first line, past or future, that contains `text`; rejects if Envoy ends. */
   readonly line: (text: string) => Promise<string>;
   readonly process: ChildProcess;
-  /** Ends it and waits for its end. */
+  /** Stops it and waits for its exit. */
   readonly stop: () => Promise<void>;
 }
 
 /**
- * Starts Envoy on a shipped config, rendered with these flags as its users render it and then
- * edited, and waits until it takes connections. Rejects with its last lines if it dies.
+ * Starts Envoy with a shipped config, rendered with these flags as users render it and then edited,
+ * and waits until it accepts connections. Rejects with its last lines if it exits.
  */
 export async function startEnvoy(
   name: string,
@@ -35,12 +35,12 @@ export async function startEnvoy(
   return startEnvoyOn(edit(await renderConfig(name, flags)), name);
 }
 
-/** What `envoy NAME` prints, with an admin endpoint from which the ports are learned. */
+/** Returns what `envoy NAME` prints, with an admin endpoint from which to read the ports. */
 export async function renderConfig(name: string, flags: readonly string[]): Promise<string> {
   return runOrThrow(["envoy", name, "--admin", "127.0.0.1:0", ...flags]);
 }
 
-/** The same for any config whose admin endpoint is on 127.0.0.1:0. */
+/** Does the same as `startEnvoy` with any config whose admin endpoint is on 127.0.0.1:0. */
 export async function startEnvoyOn(
   config: string,
   name: string,
@@ -86,7 +86,7 @@ function argsFor(files: { config: string; admin: string }, concurrency: number):
     "--config-path": files.config,
     "--admin-address-path": files.admin,
     "--concurrency": String(concurrency),
-    // The access log comes at once, not every 10 s.
+    // Write the access log without delay instead of every 10 s.
     "--file-flush-interval-msec": "10",
   };
   return ["--disable-hot-restart", ...Object.entries(flags).flat()];
@@ -98,7 +98,7 @@ function readLog(child: ChildProcess, name: string) {
   const read = streams.map((stream) => once(createInterface(stream).on("line", log.push), "close"));
 
   async function readToTheEnd(): Promise<void> {
-    // It rejects where there is no such program.
+    // once() rejects when the program cannot be started.
     await once(child, "close").catch((error: unknown) => log.push(String(error)));
     await Promise.all(read);
     log.end(`${name} ended:\n${log.lines.slice(-10).join("\n")}`);
@@ -106,16 +106,16 @@ function readLog(child: ChildProcess, name: string) {
   }
 
   const ended = readToTheEnd();
-  // Whoever waits for it hears of it.
+  // Errors are reported to those who await it.
   ended.catch(() => {});
   const line = (part: string) => log.line((each) => each.includes(part));
   return { lines: log.lines, line, ended };
 }
 
-/** The listeners' ports, once every worker accepts connections. */
+/** Reads the listeners' ports once every worker accepts connections. */
 async function readPorts(adminUrl: string): Promise<ReadonlyMap<string, number>> {
   const get = async (path: string) => (await fetch(`${adminUrl}${path}`)).text();
-  // Each turn is a request to Envoy, which answers as soon as it gets round to it.
+  // Each iteration waits for an answer from Envoy, so this is no busy loop.
   while (!(await get("/stats?filter=workers_started")).includes("workers_started: 1")) continue;
   const { listener_statuses: statuses = [] } = JSON.parse(
     await get("/listeners?format=json"),

@@ -1,17 +1,17 @@
 import type { Clock, Instant } from "../../src/system/clock.ts";
 
 export interface FakeClock extends Clock {
-  /** Moves both clocks on, and fires what falls due on the way, in order. */
+  /** Advances both clocks and fires the timers that fall due, in order. */
   readonly advance: (ms: number) => void;
-  /** Moves the wall clock alone, as setting it does, or a machine that slept. */
+  /** Moves only the wall clock, as an administrator or a suspended machine does. */
   readonly shiftWall: (ms: number) => void;
-  /** When the armed timers fire, in milliseconds from now, soonest first. */
+  /** The delays of the armed timers in milliseconds from now, soonest first. */
   readonly armed: () => readonly number[];
-  /** What `random` answers from now on; 0.5 at first, which means no jitter. */
+  /** Sets the value that `random` returns; initially 0.5, which means no jitter. */
   readonly setRandom: (share: number) => void;
 }
 
-/** A clock that stands still until a test moves it. */
+/** Creates a clock that stands still until a test advances it. */
 export function createFakeClock(startWallMs = Date.UTC(2026, 0, 1)): FakeClock {
   let monotonicMs = 1000;
   let wallMs = startWallMs;

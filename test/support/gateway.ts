@@ -8,23 +8,24 @@ export const API_HOST = "api-abc123-ew.a.run.app";
 export const API_AUDIENCE = `https://${API_HOST}`;
 
 export interface GatewayOptions {
-  /** Told of each part as it comes up. */
+  /** Called for each part when it has started. */
   readonly onStep?: (what: string) => void;
-  /** Its container. */
+  /** The service's container. */
   readonly container: Pick<CloudRunService, "containerPort" | "containerProtocol" | "public">;
-  /** Which config; `gateway` unless told otherwise. */
+  /** The Envoy config; `gateway` by default. */
   readonly config?: "gateway" | "gateway-push";
-  /** Further flags of the auth server, and of `envoy`. */
+  /** Further flags of `serve`. */
   readonly serveFlags?: readonly string[];
+  /** Further flags of `envoy`. */
   readonly envoyFlags?: readonly string[];
   /** Changes the config before Envoy starts. */
   readonly edit?: (config: string) => string;
   readonly tokenLifeSeconds?: number;
-  /** Further services of Cloud Run. */
+  /** Further Cloud Run services. */
   readonly services?: readonly CloudRunService[];
 }
 
-/** The whole path of a request, up to the container: each part is the real one, but for Google's. */
+/** The whole path of a request up to the container; only Google's parts are stand-ins. */
 export interface Gateway extends AsyncDisposable {
   readonly google: Google;
   readonly authServer: ServerProcess;

@@ -13,16 +13,16 @@ import { answerWithFault, createFaults, sendAny, type Faults } from "./token-fau
 import type { TokenIssuer } from "./token-issuer.ts";
 
 export interface GoogleApis extends AsyncDisposable {
-  /** What takes the place of `https://…googleapis.com` in credential files. */
+  /** Replaces `https://….googleapis.com` in credential files. */
   readonly url: string;
   readonly policy: IamPolicy;
   /** Every call of IAM Credentials so far. */
   readonly calls: readonly IamEntry[];
-  /** Every token exchange so far: `issued`, or the OAuth error. */
+  /** The outcome of every token exchange so far: `issued` or the OAuth error. */
   readonly exchanges: readonly string[];
   readonly nextExchange: () => Promise<string>;
   readonly register: (provider: Provider) => void;
-  /** Fails the next calls of one API. */
+  /** Makes the next calls of one API fail. */
   readonly setFault: (api: "sts" | "iam", ...fault: Parameters<Faults["set"]>) => void;
 }
 
@@ -48,7 +48,7 @@ export async function startGoogleApis(options: GoogleApisOptions): Promise<Googl
     response.setHeader("date", new Date(issuer.nowSeconds() * 1000).toUTCString());
     const fault = faults[api].next();
     if (fault !== undefined) {
-      if (api === "sts") exchanges.note(fault.kind);
+      if (api === "sts") exchanges.record(fault.kind);
       const sign = () => issuer.sign({ account: undefined, audience: undefined });
       return answerWithFault(fault, response, { body, sign, nowSeconds: issuer.nowSeconds() });
     }
@@ -61,7 +61,7 @@ export async function startGoogleApis(options: GoogleApisOptions): Promise<Googl
     const { authorization } = headers;
     const parts = { issuer, accessTokens, policy };
     const judged = await answerIam({ path: url ?? "", authorization, body }, parts);
-    calls.note(judged.entry);
+    calls.record(judged.entry);
     sendAny(response, judged.status, judged.answer);
   }
 
@@ -75,7 +75,7 @@ export async function startGoogleApis(options: GoogleApisOptions): Promise<Googl
         ? socket.getPeerX509Certificate()?.raw.toString("base64")
         : undefined;
     const verdict = await judgeExchange({ form, certificate }, providers);
-    exchanges.note("refusal" in verdict ? verdict.refusal.error : "issued");
+    exchanges.record("refusal" in verdict ? verdict.refusal.error : "issued");
     if ("refusal" in verdict) {
       const { error, description } = verdict.refusal;
       return sendAny(response, 400, { error, error_description: description });
@@ -85,7 +85,7 @@ export async function startGoogleApis(options: GoogleApisOptions): Promise<Googl
   }
 
   const server = createFor(tls, (request, response) => {
-    // It fails where the peer has gone.
+    // Writing fails when the peer is gone.
     answer(request, response).catch(() => response.destroy());
   });
   const port = await listenOnLoopback(server);
@@ -112,7 +112,7 @@ function createFor(
 ): Server {
   if (tls === undefined) return createServer(listener);
   const { certificatePem: cert, privateKeyPem: key } = tls;
-  // Whose certificate it is, the provider decides.
+  // The provider, not TLS, decides whether the certificate is acceptable.
   const options = { cert, key, requestCert: true, rejectUnauthorized: false };
   return createTlsServer(options, listener);
 }

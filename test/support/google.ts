@@ -6,20 +6,20 @@ import { startKeyedEndpoint, type KeyedEndpoint } from "./keyed-endpoint.ts";
 
 export interface Google extends KeyedEndpoint {
   readonly cloudRun: CloudRun;
-  /** PEM of the authority behind Cloud Run's certificate. */
+  /** The path of the CA certificate (PEM) that signed Cloud Run's. */
   readonly caFile: string;
-  /** The flags with which `envoy` sends requests for a service here. */
+  /** The flags of `envoy` that direct requests for a service to the stand-in. */
   readonly serviceFlags: (host: string) => readonly string[];
 }
 
 export interface GoogleOptions {
   readonly services: readonly CloudRunService[];
   readonly tokenLifeSeconds?: number;
-  /** Told of each part as it comes up. */
+  /** Called for each part when it has started. */
   readonly onStep?: (what: string) => void;
 }
 
-/** Starts the stand-ins for Google: a token endpoint that knows one account, and Cloud Run. */
+/** Starts stand-ins for Google's token endpoint, with one registered account, and for Cloud Run. */
 export async function startGoogle(options: GoogleOptions): Promise<Google> {
   await using parts = new AsyncDisposableStack();
   const keyed = parts.use(await startKeyedEndpoint(options));

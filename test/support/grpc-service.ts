@@ -26,7 +26,7 @@ const text = {
   responseDeserialize: (bytes: Buffer) => bytes.toString(),
 };
 
-/** A service of text messages with one method of each kind. */
+/** A service with text messages and one method of each streaming kind. */
 const definition = {
   Echo: { path: "/test.Texts/Echo", requestStream: false, responseStream: false, ...text },
   Split: { path: "/test.Texts/Split", requestStream: false, responseStream: true, ...text },
@@ -36,7 +36,7 @@ const definition = {
 
 export const GrpcClient = makeGenericClientConstructor(definition, "Texts");
 
-/** Starts the gRPC server of a container. */
+/** Starts a container with a gRPC server. */
 export async function startGrpcService(): Promise<GrpcService> {
   let seen = new Metadata();
   const trailers = () => {
@@ -46,7 +46,7 @@ export async function startGrpcService(): Promise<GrpcService> {
   };
   const Echo: handleUnaryCall<string, string> = (call, answer) => {
     seen = call.metadata;
-    // Never: its callers have a deadline.
+    // Never answer: the caller's deadline ends the call.
     if (call.request === "wait") return;
     if (call.request === "fail") {
       answer({ code: status.FAILED_PRECONDITION, details: "not yet: ä", metadata: trailers() });

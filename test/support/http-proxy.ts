@@ -5,22 +5,22 @@ import { listenOnLoopback } from "./loopback.ts";
 import { join } from "./tls-front.ts";
 
 export interface HttpProxyOptions {
-  /** Where everything leads, on this machine, whatever is asked for. */
+  /** The local port to which every request goes, whatever its target. */
   readonly port: number;
-  /** `user:password` that it wants; none when left out. */
+  /** The required `user:password`; none if left out. */
   readonly credentials?: string;
-  /** The status with which it refuses every tunnel. */
+  /** If set, refuses every tunnel with this status. */
   readonly refuseWith?: number;
 }
 
 export interface HttpProxy extends AsyncDisposable {
-  /** Its address, as HTTPS_PROXY takes it with or without credentials. */
+  /** Its `HOST:PORT`, for HTTPS_PROXY. */
   readonly host: string;
-  /** What it was asked for, granted or not: HOST:PORT of tunnels, whole URLs of requests. */
+  /** The targets of all requests, refused ones included: HOST:PORT for tunnels, else whole URLs. */
   readonly targets: readonly string[];
 }
 
-/** Starts an HTTP proxy: it opens tunnels (RFC 9110, section 9.3.6) and passes requests on. */
+/** Starts an HTTP proxy that opens tunnels (RFC 9110, section 9.3.6) and forwards requests. */
 export async function startHttpProxy(options: HttpProxyOptions): Promise<HttpProxy> {
   const { port, credentials, refuseWith } = options;
   const wanted = credentials && `Basic ${Buffer.from(credentials).toString("base64")}`;
@@ -40,7 +40,7 @@ export async function startHttpProxy(options: HttpProxyOptions): Promise<HttpPro
   });
   server.on("connection", (socket) => {
     open.add(socket);
-    // Whoever is refused may be gone before it hears of it.
+    // A refused client may close the connection before it reads the answer.
     socket.on("error", () => {});
     socket.on("close", () => open.delete(socket));
   });

@@ -12,9 +12,9 @@ export interface HttpHandlers {
   readonly upgrade?: (request: IncomingMessage, socket: Duplex) => void;
 }
 
-/** Starts the HTTP/1.1 server of a container. */
+/** Starts a container with an HTTP/1.1 server. */
 export async function startHttpService({ request, upgrade }: HttpHandlers): Promise<HttpService> {
-  // As much as Envoy lets through, and more.
+  // More than Envoy lets through.
   const server = createServer({ maxHeaderSize: 131_072 }, request);
   server.requestTimeout = 0;
   if (upgrade !== undefined) server.on("upgrade", upgrade);

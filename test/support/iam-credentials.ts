@@ -2,22 +2,22 @@ import { CLOUD_PLATFORM } from "./assertion.ts";
 import type { AccessTokens } from "./access-tokens.ts";
 import type { TokenIssuer } from "./token-issuer.ts";
 
-/** Who may act as whom: the policy of each service account. */
+/** The IAM policy of each service account: who may impersonate it. */
 export interface IamPolicy {
-  /** Lets `member` act as `account`, which exists from then on. */
+  /** Lets `member` impersonate `account`, and creates the account if needed. */
   readonly grant: (account: string, member: string) => void;
   readonly revoke: (account: string, member: string) => void;
   readonly allows: (account: string, member: string) => boolean;
 }
 
-/** One call of the API, as it came. */
+/** One call of the API. */
 export interface IamCall {
   readonly path: string;
   readonly authorization: string | undefined;
   readonly body: string;
 }
 
-/** What was asked for, and how it went: `issued`, or the status of Google's APIs. */
+/** A call and its outcome: `issued`, or a status code of Google's APIs. */
 export interface IamEntry {
   readonly method: string;
   readonly account: string;
@@ -32,7 +32,7 @@ export interface IamParts {
   readonly policy: IamPolicy;
 }
 
-/** Starts with no account. */
+/** Creates an empty policy. */
 export function createIamPolicy(): IamPolicy {
   const members = new Map<string, Set<string>>();
   return {
@@ -46,7 +46,7 @@ export function createIamPolicy(): IamPolicy {
 
 const PATH = /^\/v1\/projects\/-\/serviceAccounts\/([^/:]+):(generateIdToken|generateAccessToken)$/;
 
-/** Judges and answers one call as the IAM Credentials API does. */
+/** Answers one call as the IAM Credentials API does. */
 export async function answerIam(
   { path, authorization, body }: IamCall,
   { issuer, accessTokens, policy }: IamParts,
@@ -81,7 +81,7 @@ export async function answerIam(
   if (typeof audience !== "string" || audience === "") {
     return refuse(400, "INVALID_ARGUMENT", "Audience required.");
   }
-  // Only on request does a token say who it is for.
+  // The email claim is included only on request.
   const email = request["includeEmail"] === true ? {} : { email: undefined };
   const token = await issuer.sign({ account, audience }, email);
   return { entry: issued, status: 200, answer: { token } };

@@ -11,13 +11,13 @@ import { createTokenIssuer } from "./token-issuer.ts";
 
 export interface IdentityProvider extends AsyncDisposable {
   readonly url: string;
-  /** What a request for a subject token must carry. */
+  /** The headers required of a request for a subject token. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Every request so far, as method and path. */
+  /** The method and path of every request so far. */
   readonly requests: readonly string[];
-  /** A token for the workload, as it would find it in a file. */
+  /** Issues a subject token for the workload. */
   readonly subjectToken: () => Promise<string>;
-  /** Answers this status to everything; undefined ends it. */
+  /** Answers every request with this status; undefined restores normal answers. */
   readonly setStatus: (status: number | undefined) => void;
   readonly oidc: Provider;
   readonly aws: Provider;
@@ -31,17 +31,17 @@ const AWS: AwsCredentials = {
   secretAccessKey: randomBytes(20).toString("hex"),
   sessionToken: randomBytes(20).toString("hex"),
 };
-/** Whom the pool makes of every workload here. */
+/** The principal to which the pool maps the workload. */
 export const FEDERATED_PRINCIPAL = `principal://iam.googleapis.com/${POOL}/subject/${SUBJECT}`;
 
-/** The resource name of one of the pool's providers. */
+/** Returns the resource name of one of the pool's providers. */
 export function providerName(provider: string): string {
   return `//iam.googleapis.com/${POOL}/providers/${provider}`;
 }
 
 /**
- * Starts a stand-in for an identity provider: OIDC tokens at `/token` (JSON) and `/text`, for
- * requests with its headers, and the instance metadata service (version 2) of AWS.
+ * Starts a stand-in for an identity provider, which issues OIDC tokens at `/token` (JSON) and
+ * `/text` for requests with its headers, and for the AWS instance metadata service (version 2).
  */
 export async function startIdentityProvider(): Promise<IdentityProvider> {
   const issuer = await createTokenIssuer(600);
@@ -56,7 +56,7 @@ export async function startIdentityProvider(): Promise<IdentityProvider> {
     );
 
   async function answer({ method = "", url = "", headers }: IncomingMessage, to: ServerResponse) {
-    journal.note(`${method} ${url}`);
+    journal.record(`${method} ${url}`);
     if (status !== undefined) return sendAny(to, status, "");
     if (url === "/token" || url === "/text") {
       if (headers.authorization !== requestToken) return sendAny(to, 401, "");

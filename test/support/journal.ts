@@ -1,21 +1,21 @@
-/** What happened, in order, for tests that ask afterwards and tests that wait. */
+/** Events in order, for tests that look back and tests that wait for the next one. */
 export interface Journal<T> {
   readonly entries: readonly T[];
-  readonly note: (entry: T) => void;
-  /** The next entry to be noted. Rejects when the journal closes first. */
+  readonly record: (entry: T) => void;
+  /** Resolves with the next entry to be recorded; rejects if the journal closes first. */
   readonly next: () => Promise<T>;
   readonly close: () => void;
 }
 
-/** Starts an empty journal. */
+/** Creates an empty journal. */
 export function createJournal<T>(): Journal<T> {
   const entries: T[] = [];
   let upcoming = Promise.withResolvers<T>();
-  // A test may ask and then not wait.
+  // A test may call next() and never await it.
   upcoming.promise.catch(() => {});
   return {
     entries,
-    note: (entry) => {
+    record: (entry) => {
       entries.push(entry);
       upcoming.resolve(entry);
       upcoming = Promise.withResolvers();

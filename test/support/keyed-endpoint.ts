@@ -3,12 +3,12 @@ import { createServiceAccount, type ServiceAccount } from "./service-account.ts"
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 import { startTokenEndpoint, type TokenEndpoint } from "./token-endpoint.ts";
 
-/** A token endpoint that knows one account, and the account's key file. */
+/** A token endpoint with one registered account, and the account's key file. */
 export interface KeyedEndpoint extends AsyncDisposable {
   readonly endpoint: TokenEndpoint;
   readonly account: ServiceAccount;
   readonly keyFile: string;
-  /** Where the key file is; goes with all in it at the end. */
+  /** The temporary folder of the key file; removed on disposal. */
   readonly folder: string;
 }
 

@@ -1,16 +1,16 @@
 import { Agent, request } from "node:http";
 
-/** What became of a load's attempts: how many of each outcome, `ok` among them. */
+/** How many attempts had each outcome; `ok` is one of them. */
 export type Tally = Readonly<Record<string, number>>;
 
 export interface Load {
-  /** Resolves when `count` more attempts than now have ended. */
+  /** Resolves when `count` further attempts have ended. */
   readonly more: (count: number) => Promise<void>;
-  /** Lets attempts under way end, and ends. */
+  /** Stops after the current attempts have ended. */
   readonly stop: () => Promise<Tally>;
 }
 
-/** Makes attempts, `workers` at a time, until it is stopped. An attempt resolves with its outcome. */
+/** Runs `attempt` in `workers` parallel loops until stopped. An attempt resolves to its outcome. */
 export function startLoad(workers: number, attempt: () => Promise<string>): Load {
   const tally: Record<string, number> = {};
   let ended = 0;
@@ -43,7 +43,7 @@ export function startLoad(workers: number, attempt: () => Promise<string>): Load
   };
 }
 
-/** One GET over a kept connection; `ok` for a 200, else the status. */
+/** Creates an attempt: a GET over a keep-alive connection. Its outcome is `ok` or the status. */
 export function httpAttempt(url: string): () => Promise<string> {
   const agent = new Agent({ keepAlive: true });
   return () =>

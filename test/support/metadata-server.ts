@@ -9,14 +9,17 @@ import type { TokenIssuer } from "./token-issuer.ts";
 export interface MetadataServer extends AsyncDisposable {
   /** For `GCE_METADATA_HOST`. */
   readonly host: string;
-  /** Changes the account of the machine; undefined takes it away. */
+  /** Changes the machine's account; undefined removes it. */
   readonly setAccount: (account: string | undefined) => void;
   /**
-   * Another behaviour from now on: `hang` never answers, `nameless` never tells the account, `stranger` answers without
-   * `Metadata-Flavor`, a number is the status of every answer; undefined ends it.
+   * Changes the behaviour: `hang` never answers, `email_hangs` never answers requests for the
+   * account's email, `captive_portal` answers with a web page and no `Metadata-Flavor`, a number is
+   * the status of every answer; undefined restores normal answers.
    */
-  readonly setFault: (fault: "hang" | "nameless" | "stranger" | number | undefined) => void;
-  /** Every request so far, as its path and audience. */
+  readonly setFault: (
+    fault: "hang" | "email_hangs" | "captive_portal" | number | undefined,
+  ) => void;
+  /** The path and audience of every request so far. */
   readonly requests: readonly { readonly path: string; readonly audience: string | null }[];
 }
 
@@ -29,7 +32,7 @@ export interface MetadataServerOptions {
 const FLAVOR = "metadata-flavor";
 const ROOT = "/computeMetadata/v1/instance/service-accounts/default/";
 
-/** Starts a stand-in for the metadata server of Compute Engine. */
+/** Starts a stand-in for Compute Engine's metadata server. */
 export async function startMetadataServer(options: MetadataServerOptions): Promise<MetadataServer> {
   const { issuer, accessTokens } = options;
   const journal = createJournal<{ path: string; audience: string | null }>();
@@ -39,9 +42,10 @@ export async function startMetadataServer(options: MetadataServerOptions): Promi
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://metadata");
     const audience = searchParams.get("audience");
-    journal.note({ path: pathname.replace(ROOT, ""), audience });
-    if (fault === "hang" || (fault === "nameless" && pathname === `${ROOT}email`)) return;
-    if (fault === "stranger") return sendAny(response, 200, "<!doctype html><title>Log in</title>");
+    journal.record({ path: pathname.replace(ROOT, ""), audience });
+    if (fault === "hang" || (fault === "email_hangs" && pathname === `${ROOT}email`)) return;
+    if (fault === "captive_portal")
+      return sendAny(response, 200, "<!doctype html><title>Log in</title>");
     if (request.method !== "GET" || request.headers[FLAVOR] !== "Google") {
       return sendAny(response, 403, "Missing required header: Metadata-Flavor");
     }

@@ -4,10 +4,10 @@ import type { Credential } from "../../src/credentials/credential.ts";
 import { MintError } from "../../src/system/errors.ts";
 import { decodeJwt, type JWTPayload } from "jose";
 
-/** Needs encoding in a query. */
+/** An audience that must be encoded in a query. */
 export const AUDIENCE = "https://service.example/?a=b&c=d";
 
-/** Reads a credential file as the server does, with this environment and no other. */
+/** Reads a credential file as the server does, with the given environment only. */
 export async function readFrom(path: string, options: CredentialOptions = {}): Promise<Credential> {
   const file = await readCredential(path, systemClock, { env: {}, ...options });
   return file.parse();
@@ -22,7 +22,7 @@ export async function mintOnce(
   return decodeJwt(header.replace(/^Bearer /, ""));
 }
 
-/** The error with which a mint fails. */
+/** Returns the error of a mint that must fail. */
 export async function mintFails(credential: Credential, signal?: AbortSignal): Promise<MintError> {
   try {
     await mintOnce(credential, signal);

@@ -2,14 +2,14 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runCommand } from "./command.ts";
 
-/** A module that only the proxy has. */
+/** A module that exists only on this proxy. */
 export const MODULE = "private.example.com/greeting";
 export const VERSION = "v1.2.3";
 
 const GO_MOD = `module ${MODULE}\n\ngo 1.21\n`;
 const SOURCE = 'package greeting\n\n// Text is what the program prints.\nconst Text = "hello"\n';
 
-/** Writes the files of a module proxy (the GOPROXY protocol) that holds one small module. */
+/** Writes the files of a Go module proxy with one small module. */
 export async function writeModuleProxy(folder: string): Promise<void> {
   const files = join(folder, MODULE, "@v");
   const root = `${MODULE}@${VERSION}`;

@@ -1,7 +1,7 @@
-/** As the shipped configs have it: Envoy asks after one to two of these. */
+/** The shipped configs' setting: Envoy polls again after one to two of these. */
 const SHIPPED_DELAY = /refresh_delay: 5s/g;
 
-/** Makes Envoy ask for its secrets at another pace than the shipped configs do. */
+/** Changes how often Envoy polls for its secrets. */
 export function pollEvery(delay: string): (config: string) => string {
   return (config) => {
     if (config.search(SHIPPED_DELAY) === -1) throw new Error(`no ${SHIPPED_DELAY} in the config`);
@@ -9,7 +9,7 @@ export function pollEvery(delay: string): (config: string) => string {
   };
 }
 
-/** How many secrets an auth server has handed out so far, or failed to, with this outcome. */
+/** Reads how many pushes of an auth server have had this outcome so far. */
 export async function countPushes(url: string, outcome: string): Promise<number> {
   const metrics = await (await fetch(`${url}/metrics`)).text();
   const name = RegExp.escape(`idtoken_authz_pushes_total{outcome="${outcome}"}`);

@@ -6,7 +6,7 @@ export interface User {
   readonly clientId: string;
   readonly clientSecret: string;
   readonly refreshToken: string;
-  /** What the user's ID tokens are for; the client, as at Google, unless told otherwise. */
+  /** The audience of the user's ID tokens; the client ID, as at Google, by default. */
   readonly idTokenAudience?: string | undefined;
 }
 
@@ -15,13 +15,13 @@ interface RefreshRequest {
   readonly users: ReadonlyMap<string, User>;
 }
 
-/** Whom a refresh request is for, and what the ID token beside its access token is for. */
+/** Reads the user of a refresh request and the audience of the ID token that it returns. */
 export function readRefresh({ form, users }: RefreshRequest): AssertedRequest {
   const user = users.get(form.get("refresh_token") ?? "");
   return { account: user?.email, audience: user?.idTokenAudience ?? user?.clientId };
 }
 
-/** Judges a refresh request (RFC 6749, section 6); undefined: it earns tokens. */
+/** Checks a refresh request (RFC 6749, section 6). Returns undefined when it may have tokens. */
 export function judgeRefresh({ form, users }: RefreshRequest): TokenRefusal | undefined {
   const user = users.get(form.get("refresh_token") ?? "");
   if (user === undefined) {

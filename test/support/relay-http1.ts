@@ -2,10 +2,10 @@ import { request, type IncomingMessage, type ServerResponse } from "node:http";
 import { constants } from "node:http2";
 import { CANCEL, endToEnd, type Caller, type OpenContainer } from "./relay.ts";
 
-/** A request that came by HTTP/1.1. */
+/** Wraps a request received over HTTP/1.1. */
 export function callerByHttp1(incoming: IncomingMessage, outgoing: ServerResponse): Caller {
   const { headers } = incoming;
-  // The close event tells of it.
+  // The close event reports it.
   incoming.on("error", () => {});
   outgoing.on("error", () => {});
   return {
@@ -26,21 +26,21 @@ export function callerByHttp1(incoming: IncomingMessage, outgoing: ServerRespons
       if (endStream) outgoing.end();
       else outgoing.flushHeaders();
     },
-    // HTTP/1.1 knows no error but the connection's end.
+    // HTTP/1.1 can signal an error only by closing the connection.
     reset: (code) => {
       if (code !== 0) outgoing.destroy();
     },
     onGone: (listener) => {
-      const tell = () => {
+      const report = () => {
         if (!outgoing.writableFinished) listener(CANCEL);
       };
-      if (incoming.socket.destroyed) tell();
-      else outgoing.once("close", tell);
+      if (incoming.socket.destroyed) report();
+      else outgoing.once("close", report);
     },
   };
 }
 
-/** Sends requests to a container by HTTP/1.1, each over a connection of its own. */
+/** Sends requests to a container over HTTP/1.1, each on its own connection. */
 export function containerByHttp1(port: number): OpenContainer {
   return ({ method, path, authority, headers, hasBody }, listener) => {
     const chunked = hasBody && headers["content-length"] === undefined;

@@ -9,20 +9,20 @@ import {
 import { CANCEL, endToEnd, type Caller, type OpenContainer } from "./relay.ts";
 
 /**
- * Settings for both sides. All streams' windows fit the connection's, so that a stalled stream
- * holds up no other; 100 streams a connection is what Cloud Run allows.
+ * Settings for both sides. The connection's window is larger than those of all streams together,
+ * so that a stalled stream blocks no other. Cloud Run allows 100 streams per connection.
  */
 export const HTTP2_OPTIONS = {
   settings: { initialWindowSize: 1024 * 1024, maxConcurrentStreams: 100 },
-  // In megabytes; the default ends sessions that carry much at once.
+  // In megabytes; the default closes sessions with much data in flight.
   maxSessionMemory: 1000,
-  // Each tunnel that its client ends is a reset stream; the default ends sessions that see many.
+  // Each tunnel closed by its client is a reset stream; the default closes sessions with many.
   streamResetBurst: 1_000_000,
   streamResetRate: 1_000_000,
 };
 export const CONNECTION_WINDOW_BYTES = 128 * 1024 * 1024;
 
-/** A request that came by HTTP/2. */
+/** Wraps a request received over HTTP/2. */
 export function callerByHttp2(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
@@ -40,7 +40,7 @@ export function callerByHttp2(
     },
     remoteAddress,
     respond: ({ status, headers: responseHeaders, endStream }) => {
-      // A caller that has gone hears nothing.
+      // The caller may be gone.
       if (stream.destroyed || stream.closed) return;
       const head = { ":status": status, ...responseHeaders };
       stream.respond(head, endStream ? { endStream } : { waitForTrailers: true });
@@ -48,7 +48,7 @@ export function callerByHttp2(
   };
 }
 
-/** Sends requests to a container over one h2c connection, made anew when it has ended. */
+/** Sends requests to a container over one h2c connection, replaced when it has ended. */
 export function containerByH2c(port: number): {
   readonly open: OpenContainer;
   readonly close: () => void;
@@ -59,7 +59,7 @@ export function containerByH2c(port: number): {
     if (connection === undefined || connection.session.closed || connection.session.destroyed) {
       const session = connect(`http://127.0.0.1:${port}`, HTTP2_OPTIONS);
       const fresh = { session, connected: false };
-      // Its streams tell of it.
+      // Its streams report the error.
       session.on("error", () => {});
       session.once("connect", () => {
         fresh.connected = true;
@@ -88,7 +88,7 @@ export function containerByH2c(port: number): {
   return { open, close: () => connection?.session.destroy() };
 }
 
-/** A stream's two bodies, its trailers and its end. */
+/** Wraps a stream's bodies, trailers and end. */
 function watchStream(stream: Http2Stream): Omit<Caller, "head" | "remoteAddress" | "respond"> {
   let received: IncomingHttpHeaders = {};
   let toSend: IncomingHttpHeaders = {};
@@ -96,7 +96,7 @@ function watchStream(stream: Http2Stream): Omit<Caller, "head" | "remoteAddress"
     received = trailers;
   });
   stream.on("wantTrailers", () => stream.sendTrailers(toSend));
-  // The close event tells of it.
+  // The close event reports it.
   stream.on("error", () => {});
   return {
     body: stream,
@@ -107,18 +107,18 @@ function watchStream(stream: Http2Stream): Omit<Caller, "head" | "remoteAddress"
     },
     reset: (code) => resetStream(stream, code),
     onGone: (listener) => {
-      const tell = () => {
+      const report = () => {
         const whole = stream.readableEnded && stream.writableFinished;
         const code = stream.rstCode ?? CANCEL;
         if (code !== 0 || !whole) listener(code);
       };
-      if (stream.destroyed) tell();
-      else stream.once("close", tell);
+      if (stream.destroyed) report();
+      else stream.once("close", report);
     },
   };
 }
 
-/** NO_ERROR asks to stop sending; what is on its way to the peer arrives first. */
+/** Resets a stream; with NO_ERROR, data already written to the peer is delivered first. */
 function resetStream(stream: Http2Stream, code: number): void {
   if (code === 0 && !stream.writableFinished && !stream.destroyed) {
     stream.once("finish", () => stream.close(0));

@@ -2,11 +2,11 @@ import { request, STATUS_CODES, type IncomingHttpHeaders, type IncomingMessage }
 import { PassThrough, type Duplex } from "node:stream";
 import { CANCEL, endToEnd, type Caller, type OpenContainer, type ResponseHead } from "./relay.ts";
 
-/** A request to change the protocol, as for a WebSocket: then the connection is both bodies. */
+/** Wraps an upgrade request, as for a WebSocket: the connection serves as both bodies. */
 export function callerByUpgrade(incoming: IncomingMessage, socket: Duplex, early: Buffer): Caller {
   const { headers } = incoming;
   if (early.length > 0) socket.unshift(early);
-  // The close event tells of it.
+  // The close event reports it.
   socket.on("error", () => {});
   return {
     head: {
@@ -32,7 +32,7 @@ export function callerByUpgrade(incoming: IncomingMessage, socket: Duplex, early
   };
 }
 
-/** Sends such a request to a container by HTTP/1.1. */
+/** Sends an upgrade request to a container over HTTP/1.1. */
 export function containerByUpgrade(port: number): OpenContainer {
   return ({ method, path, authority, headers }, listener) => {
     const outgoing = request({
@@ -62,7 +62,7 @@ export function containerByUpgrade(port: number): OpenContainer {
   };
 }
 
-/** The one pair of headers that is for this hop and yet goes on. */
+/** Restores the two hop-by-hop headers that an upgrade needs on the next hop. */
 function withUpgrade(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   return { ...endToEnd(headers), connection: "Upgrade", upgrade: headers.upgrade };
 }

@@ -2,54 +2,52 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import { constants } from "node:http2";
 import type { Readable, Writable } from "node:stream";
 
-/** What a request starts with. */
+/** The start of a request. */
 export interface RequestHead {
   readonly method: string;
   readonly path: string;
-  /** Host and, maybe, port. */
+  /** The host with an optional port. */
   readonly authority: string;
   /** Without HTTP/2's pseudo-headers. */
   readonly headers: IncomingHttpHeaders;
   readonly hasBody: boolean;
 }
 
-/** What a response starts with; `endStream`: it is all of it. */
+/** The start of a response. */
 export interface ResponseHead {
   readonly status: number;
   readonly headers: OutgoingHttpHeaders;
+  /** Whether the response has neither body nor trailers. */
   readonly endStream: boolean;
 }
 
-/** A body and, once it has ended, its trailers. */
+/** A received body and, once it has ended, its trailers. */
 export interface Incoming {
   readonly body: Readable;
   readonly trailers: () => IncomingHttpHeaders;
 }
 
-/** Where a body goes. Trailers count when they are set before the body ends. */
+/** The destination of a body. Trailers must be set before the body ends. */
 export interface Outgoing {
   readonly sink: Writable;
   readonly setTrailers: (trailers: IncomingHttpHeaders) => void;
-  /** Ends the stream, with an HTTP/2 error code where that is spoken; harmless when it is over. */
+  /** Ends the stream, over HTTP/2 with this error code; no effect on an ended stream. */
   readonly reset: (code: number) => void;
 }
 
-/** The side that asks, by either version of HTTP. */
+/** The client's side of a request, over either version of HTTP. */
 export interface Caller extends Incoming, Outgoing {
   readonly head: RequestHead;
   readonly remoteAddress: string;
   readonly respond: (head: ResponseHead) => void;
-  /**
-   * Calls back, at once where it is so already, when the stream is over before both bodies were;
-   * with its error code.
-   */
+  /** Calls back with the error code if the stream ends, or has ended, before both bodies do. */
   readonly onGone: (listener: (code: number) => void) => void;
 }
 
-/** What a container tells of a request. */
+/** Callbacks for a container's answer to a request. */
 export interface ContainerListener {
   readonly response: (head: ResponseHead, incoming: Incoming) => void;
-  /** The stream is over before both bodies were. */
+  /** The stream ended before both bodies did. */
   readonly gone: (code: number) => void;
   /** There is no container. */
   readonly unreachable: () => void;
@@ -59,8 +57,8 @@ export interface ContainerListener {
 export type OpenContainer = (head: RequestHead, listener: ContainerListener) => Outgoing;
 
 /**
- * Passes a request to a container and its response back, both at once and unbuffered, with
- * trailers and resets. `onStatus` hears of the response's status when it is sent.
+ * Relays a request to a container and its response back, concurrently and unbuffered, including
+ * trailers and resets. `onStatus` is called with the response's status when it is sent.
  */
 export function relay(
   caller: Caller,
@@ -89,7 +87,7 @@ export function relay(
   if (head.hasBody) pass(caller, container);
 }
 
-/** Answers a request without any container. */
+/** Answers a request without its container. */
 export function refuse(
   caller: Caller,
   status: number,
@@ -102,12 +100,12 @@ export function refuse(
 }
 
 function pass(from: Incoming, to: Outgoing): void {
-  // Ahead of the listener with which pipe() ends the sink.
+  // Added before pipe() adds the listener that ends the sink.
   from.body.once("end", () => to.setTrailers(from.trailers()));
   from.body.pipe(to.sink);
 }
 
-/** The error code for the other side when a stream ended without one of its own. */
+/** The error code for the other side when a stream ended without an error code. */
 export const CANCEL = constants.NGHTTP2_CANCEL;
 
 const HOP_BY_HOP = new Set(
@@ -117,14 +115,14 @@ const HOP_BY_HOP = new Set(
   ).split(" "),
 );
 
-/** The headers that go on to the next hop; `te: trailers` does, as gRPC wants it. */
+/** Returns the end-to-end headers, and `te: trailers`, which gRPC requires. */
 export function endToEnd(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const named = new Set(headers.connection?.toLowerCase().split(/ *, */));
-  const kept = Object.entries(headers).filter(
+  const endToEndHeaders = Object.entries(headers).filter(
     ([name, value]) =>
       !name.startsWith(":") &&
       !named.has(name) &&
       (!HOP_BY_HOP.has(name) || (name === "te" && value === "trailers")),
   );
-  return Object.fromEntries(kept);
+  return Object.fromEntries(endToEndHeaders);
 }

@@ -1,4 +1,4 @@
-/** What tokens, assertions and keys look like, wherever they come from. */
+/** Patterns of tokens, assertions and keys. */
 const SECRETS: readonly (readonly [string, RegExp])[] = [
   ["a JSON Web Token", /eyJ[\w-]{16,}/],
   ["a key in PEM", /PRIVATE KEY/],
@@ -8,11 +8,11 @@ const SECRETS: readonly (readonly [string, RegExp])[] = [
 ];
 
 /**
- * Throws an Error when a text that anybody may read holds a token, an assertion or a key; it names
- * the kind and not the secret. Every log line, error and metric of the tests goes through here.
+ * Throws an Error that names the kind of secret, not the secret, when a public text contains a
+ * token, an assertion or a key. The tests check every log line, error and metric with it.
  */
 export function refuseSecrets(text: string, where: string): void {
   for (const [kind, pattern] of SECRETS) {
-    if (pattern.test(text)) throw new Error(`${where} holds ${kind}`);
+    if (pattern.test(text)) throw new Error(`${where} contains ${kind}`);
   }
 }

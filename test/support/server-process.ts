@@ -21,17 +21,17 @@ export interface ServerProcess extends AsyncDisposable {
   /** Where it listens, as `host:port` or `unix:path`. */
   readonly address: string;
   readonly url: string;
-  /** Every line so far. */
+  /** Every log line so far. */
   readonly lines: () => readonly LogLine[];
   /** The first matching line, past or future. Rejects when the process ends without one. */
   readonly line: (matches: (line: LogLine) => boolean) => Promise<LogLine>;
   /** The first line of an event, past or future. Rejects when the process ends without one. */
   readonly event: (event: LogEvent) => Promise<LogLine>;
-  /** Sends a signal and goes on. */
+  /** Sends a signal without waiting. */
   readonly signal: (signal: NodeJS.Signals) => void;
-  /** Its end: the exit code, or the signal that killed it. */
+  /** Resolves when it has ended, with the exit code or the signal that killed it. */
   readonly ended: Promise<number | NodeJS.Signals | null>;
-  /** Ends it, politely unless told otherwise, and waits. */
+  /** Sends a signal, SIGTERM by default, and waits for its end. */
   readonly stop: (signal?: NodeJS.Signals) => Promise<number | NodeJS.Signals | null>;
 }
 
@@ -49,19 +49,19 @@ export async function runMain(
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   await exited;
   refuseSecrets(stderr, "standard error");
-  // There the token is what was asked for.
+  // With this flag the token is the output.
   if (!args.includes("--print-token")) refuseSecrets(stdout, "standard output");
   return { code: child.exitCode, stdout, stderr };
 }
 
-/** What a command prints that must succeed. Throws an Error with what it complained of. */
+/** Runs a command that must succeed and returns its output. Throws an Error with its messages. */
 export async function runOrThrow(args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await runMain(args);
   if (code !== 0) throw new Error(`${args.join(" ")}: exit code ${code}: ${stderr}`);
   return stdout;
 }
 
-/** Starts `serve` as its users do and waits until it listens; a free port unless told otherwise. */
+/** Starts `serve` as users do, by default on a free port, and waits until it listens. */
 export async function startServer(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
@@ -84,7 +84,7 @@ export async function startServer(
     refuseSecrets(JSON.stringify(log.lines) + (await stderr), "the server's log");
     return how;
   });
-  // Whoever waits for it hears of it.
+  // Errors are reported to those who await it.
   ended.catch(() => {});
 
   async function stop(signal: NodeJS.Signals = "SIGTERM") {
@@ -116,11 +116,11 @@ export async function startServer(
   };
 }
 
-/** Every metric is looked at, of every server that a test has started. */
+/** Checks the metrics of every server that a test has started for secrets. */
 async function readMetrics(address: string): Promise<void> {
   const [host, port] = address.split(":");
   const at = host === "unix" ? { socketPath: port ?? "" } : { host: host ?? "", port: port ?? "" };
-  const asked = request({ ...at, path: "/metrics" }).end();
-  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  const sent = request({ ...at, path: "/metrics" }).end();
+  const [response] = (await once(sent, "response")) as [IncomingMessage];
   refuseSecrets(await text(response), "a metric");
 }

@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomBytes, type KeyObject } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 
 export interface ServiceAccountOptions {
-  /** Where its assertions are to be exchanged. */
+  /** The token endpoint, which exchanges the account's assertions. */
   readonly tokenUri: string;
   readonly clientEmail?: string;
 }
@@ -10,15 +10,15 @@ export interface ServiceAccountOptions {
 export interface ServiceAccount {
   readonly clientEmail: string;
   readonly keyId: string;
-  /** What a token endpoint verifies its assertions with. */
+  /** The public half of the key, which verifies the account's assertions. */
   readonly publicKey: KeyObject;
-  /** The key file's JSON, as Google writes it. */
+  /** The key file's JSON in Google's format. */
   readonly keyFile: Readonly<Record<string, string>>;
-  /** Writes the key file, for its owner's eyes only. */
+  /** Writes the key file, readable by its owner only. */
   readonly writeTo: (path: string) => Promise<void>;
 }
 
-/** Makes a service account with a new RSA key. Two calls for one address make two keys of it. */
+/** Creates a service account with a new RSA key. Two calls with one address make two keys for it. */
 export function createServiceAccount(options: ServiceAccountOptions): ServiceAccount {
   const { tokenUri, clientEmail = "caller@test-project.iam.gserviceaccount.com" } = options;
   const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });

@@ -1,17 +1,17 @@
 import { CLOUD_PLATFORM, type TokenRefusal } from "./assertion.ts";
 
-/** What a pool's provider takes for a subject token, and whom it makes of it. */
+/** A provider of a workload identity pool: verifies subject tokens and maps them to principals. */
 export interface Provider {
-  /** Its resource name, the `audience` of credential files. */
+  /** Its resource name, which is the `audience` of credential files. */
   readonly audience: string;
   readonly subjectTokenType: string;
-  /** The principal that a subject token stands for; undefined for one that is not good. */
+  /** Returns the principal of a subject token, or undefined for an invalid one. */
   readonly verify: (subjectToken: string, request: StsRequest) => Promise<string | undefined>;
 }
 
 export interface StsRequest {
   readonly form: URLSearchParams;
-  /** The client's certificate (DER, base64), where it came with one. */
+  /** The client's certificate (DER, base64), if it presented one. */
   readonly certificate: string | undefined;
 }
 
@@ -20,7 +20,7 @@ export type StsVerdict = { readonly principal: string } | { readonly refusal: To
 const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token";
 
-/** Judges a token exchange (RFC 8693) as Google's Security Token Service does. */
+/** Checks a token exchange (RFC 8693) as Google's Security Token Service does. */
 export async function judgeExchange(
   request: StsRequest,
   providers: readonly Provider[],

@@ -4,13 +4,13 @@ import { listenOnLoopback } from "./loopback.ts";
 
 export interface TcpService extends AsyncDisposable {
   readonly port: number;
-  /** How many connections it has taken so far. */
+  /** How many connections it has accepted so far. */
   readonly connections: number;
-  /** Cuts every connection and ends. */
+  /** Closes all connections and stops. */
   readonly close: () => Promise<void>;
 }
 
-/** What it greets with. */
+/** The first line that it sends. */
 export const BANNER =
   "Congrats! You have reached a TCP server inside a private Cloud Run service, through the tunnel.\n";
 
@@ -18,12 +18,12 @@ export const BANNER =
 export async function startTcpService(): Promise<TcpService> {
   let connections = 0;
   const open = new Set<Socket>();
-  // A peer that has finished sending still gets the rest of its echo.
+  // A peer that has shut down its sending side still receives the rest of its echo.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     connections += 1;
     open.add(socket);
     socket.on("close", () => open.delete(socket));
-    // Peers vanish; the close event tells of it.
+    // The close event reports peers that disappear.
     socket.on("error", () => {});
     socket.write(BANNER);
     socket.pipe(socket);
@@ -49,8 +49,8 @@ export async function startTcpService(): Promise<TcpService> {
 }
 
 /**
- * Connects to a port of this machine and resolves with the first line that comes. Rejects when
- * the connection ends without one, or after `timeoutMs`.
+ * Connects to a local port and resolves with the first line received. Rejects when the connection
+ * ends without one, or after `timeoutMs`.
  */
 export async function readBanner(
   port: number,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { atExit } from "./at-exit.ts";
 
-/** A new folder that goes, with all in it, when it is disposed of or this process exits. */
+/** Creates a folder that is removed with its content on disposal or when this process exits. */
 export async function makeTemporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   const path = await mkdtemp(join(tmpdir(), "idtoken-authz-"));
   const all = { recursive: true, force: true };

@@ -6,14 +6,15 @@ import { listenOnLoopback } from "./loopback.ts";
 
 export interface TlsFrontOptions {
   readonly ca: CertificateAuthority;
-  /** Whom its certificate is for, and from when: it lasts a day. */
+  /** The certificate's host name. */
   readonly host: string;
+  /** When the certificate's validity of one day starts. */
   readonly from?: Date;
-  /** What it passes on to, on this machine. */
+  /** The local port to which it forwards. */
   readonly port: number;
 }
 
-/** Starts TLS in front of a server that speaks none. */
+/** Starts a TLS terminator in front of a plaintext server. */
 export async function startTlsFront(
   options: TlsFrontOptions,
 ): Promise<AsyncDisposable & { readonly port: number }> {
@@ -29,7 +30,7 @@ export async function startTlsFront(
     open.add(socket);
     socket.on("close", () => open.delete(socket));
   });
-  // Whoever does not trust it leaves in the middle of the handshake.
+  // A client that does not trust the certificate aborts the handshake.
   server.on("tlsClientError", () => {});
   return {
     port: await listenOnLoopback(server),
@@ -42,7 +43,7 @@ export async function startTlsFront(
   };
 }
 
-/** Joins two connections until either ends. */
+/** Connects two sockets to each other until either closes. */
 export function join(one: Socket, other: Socket): void {
   for (const [from, to] of [
     [one, other],

@@ -11,50 +11,51 @@ import { answerWithFault, createFaults, sendAny, type Faults } from "./token-fau
 import { judgeRefresh, readRefresh, type User } from "./refresh-grant.ts";
 import { createTokenIssuer, type TokenIssuer } from "./token-issuer.ts";
 
-/** One request, as far as it may be written down: never an assertion or a token. */
+/** The record of one request, without its assertion and token. */
 export interface Exchange {
   /** Milliseconds since the epoch, by this machine's clock. */
   readonly at: number;
-  /** Whom the assertion claims to be from, and for which audience. */
+  /** The account and the audience that the assertion claims. */
   readonly account: string | undefined;
   readonly audience: string | undefined;
-  /** `issued`, the OAuth error, or the kind of the fault. */
+  /** `issued`, the OAuth error or the kind of the fault. */
   readonly outcome: string;
 }
 
 export interface TokenEndpoint extends AsyncDisposable {
-  /** The `token_uri` of key files that are to come here. */
+  /** The `token_uri` for key files. */
   readonly url: string;
-  /** Verifies the tokens that it signs; `jwks` is the same as plain JSON. */
+  /** Finds the key that verifies a token of this endpoint. */
   readonly keys: JWTVerifyGetKey;
+  /** The same keys as plain JSON. */
   readonly jwks: JSONWebKeySet;
-  /** What signs its ID tokens, for other stand-ins of Google. */
+  /** The issuer of its ID tokens, for other stand-ins of Google. */
   readonly issuer: TokenIssuer;
-  /** Those that it hands out, for stand-ins that are called with them. */
+  /** The access tokens that it issues, for stand-ins that accept them. */
   readonly accessTokens: AccessTokens;
-  /** Accepts this user's refresh token. */
+  /** Registers a user, whose refresh token is then accepted. */
   readonly registerUser: (user: User) => void;
-  /** Accepts assertions signed by this key of the account, beside its other keys. */
+  /** Adds a key to an account, whose assertions are then accepted. */
   readonly register: Accounts["register"];
-  /** Forgets this key; an account without any key is not found. */
+  /** Removes a key; an account without keys is unknown. */
   readonly revoke: Accounts["revoke"];
-  /** Every exchange so far, noted when it is judged, before it is answered. */
+  /** Every exchange so far, recorded before it is answered. */
   readonly exchanges: readonly Exchange[];
-  /** The next exchange to be judged. Rejects when the endpoint closes first. */
+  /** Resolves with the next exchange; rejects if the endpoint closes first. */
   readonly nextExchange: () => Promise<Exchange>;
-  /** Fails the next `count` exchanges this way, all when it is left out; undefined ends it. */
+  /** Makes the next `count` exchanges fail (all by default); undefined ends the fault. */
   readonly setFault: Faults["set"];
-  /** How long the tokens it signs from now on live. */
+  /** Sets the lifetime of future tokens. */
   readonly setTokenLife: (seconds: number) => void;
-  /** Moves its clock, which judges assertions, dates tokens and answers; 0 is this machine's. */
+  /** Sets its clock, used for assertions, tokens and Date headers, relative to this machine's. */
   readonly setClockOffset: (offsetMs: number) => void;
   /** Delays the answers to exchanges until `resume` is called. */
   readonly pause: () => void;
   readonly resume: () => void;
-  /** Cuts every connection and refuses new ones, until `listenAgain` on the same port. */
+  /** Closes all connections and refuses new ones until `listenAgain`, which uses the same port. */
   readonly stopListening: () => Promise<void>;
   readonly listenAgain: () => Promise<void>;
-  /** Cuts every connection and ends. */
+  /** Closes all connections and stops. */
   readonly close: () => Promise<void>;
 }
 
@@ -71,12 +72,12 @@ export async function startTokenEndpoint(
   const gate = createGate();
   const answer = createAnswerer({ issuer, accounts, accessTokens, users, journal, faults, gate });
   const server = createServer((request, response) => {
-    // It fails where the peer has gone.
+    // Writing fails when the peer is gone.
     answer(request, response).catch(() => response.destroy());
   });
   server.on("connection", (socket) => {
     if (!faults.refuses()) return;
-    journal.note({ at: Date.now(), account: undefined, audience: undefined, outcome: "refuse" });
+    journal.record({ at: Date.now(), account: undefined, audience: undefined, outcome: "refuse" });
     socket.destroy();
   });
   const port = await listenOnLoopback(server);
@@ -128,7 +129,7 @@ interface Parts {
   readonly gate: Gate;
 }
 
-/** Returns what answers one request. It rejects when the peer goes away. */
+/** Creates the request handler. It rejects when the peer disconnects. */
 function createAnswerer(parts: Parts) {
   const { issuer, accounts, accessTokens, users, journal, faults, gate } = parts;
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -138,18 +139,19 @@ function createAnswerer(parts: Parts) {
     response.setHeader("date", new Date(nowSeconds * 1000).toUTCString());
     const refresh = form.get("grant_type") === "refresh_token" ? { form, users } : undefined;
     const { account, audience } = refresh ? readRefresh(refresh) : readAssertion(form);
-    const note = (outcome: string) => journal.note({ at: Date.now(), account, audience, outcome });
+    const record = (outcome: string) =>
+      journal.record({ at: Date.now(), account, audience, outcome });
     const sign = (changes = {}) => issuer.sign({ account, audience }, changes);
     const fault = faults.next();
     if (fault !== undefined) {
-      note(fault.kind);
+      record(fault.kind);
       await gate.waitUntilOpen();
       return answerWithFault(fault, response, { body, sign, nowSeconds });
     }
     const refusal =
       findFormFault(request) ??
       (refresh ? judgeRefresh(refresh) : await judgeRequest(form, accounts, nowSeconds));
-    note(refusal?.error ?? "issued");
+    record(refusal?.error ?? "issued");
     await gate.waitUntilOpen();
     if (refusal === undefined) {
       const access = { access_token: accessTokens.issue(account ?? ""), expires_in: 3599 };

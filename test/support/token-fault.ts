@@ -4,47 +4,47 @@ import { pipeline } from "node:stream/promises";
 
 /** How a token endpoint can fail. */
 export type TokenFault =
-  /** Takes a connection and drops it at once. */
+  /** Accepts a connection and closes it immediately. */
   | { readonly kind: "refuse" }
   /** Never answers. */
   | { readonly kind: "hang" }
-  /** Begins an answer and cuts the connection. */
+  /** Starts an answer and resets the connection. */
   | { readonly kind: "reset" }
-  /** Any answer at all; a `body` that is no text is written as JSON. */
+  /** Any answer; a `body` other than a string is sent as JSON. */
   | {
       readonly kind: "status";
       readonly status: number;
       readonly body?: unknown;
       readonly headers?: Readonly<Record<string, string>>;
     }
-  /** 200 and nothing. */
+  /** 200 with an empty body. */
   | { readonly kind: "empty" }
-  /** 200 and a web page, as from a captive portal. */
+  /** 200 with a web page, as from a captive portal. */
   | { readonly kind: "html" }
-  /** 200 and 200 MB. */
+  /** 200 with a body of 200 MB. */
   | { readonly kind: "huge" }
   | { readonly kind: "no_id_token" }
   | { readonly kind: "id_token_not_text" }
-  /** A token, truly signed, for another audience than the one asked for. */
+  /** A correctly signed token for another audience than the requested one. */
   | { readonly kind: "wrong_audience" }
-  /** A token, truly signed, that has ended. */
+  /** A correctly signed token that has expired. */
   | { readonly kind: "expired" }
-  /** A token with a line break, which would start a header of its own. */
+  /** A token with a line break, which would inject a header. */
   | { readonly kind: "control_characters" }
-  /** 400 with the request's body, assertion included, in its description. */
+  /** 400 with the request's body, including the assertion, in its description. */
   | { readonly kind: "echo" };
 
-/** The faults to come. */
+/** The faults of upcoming exchanges. */
 export interface Faults {
-  /** Fails the next `count` exchanges this way, all when it is left out; undefined ends it. */
+  /** Makes the next `count` exchanges fail (all by default); undefined ends the fault. */
   readonly set: (fault: TokenFault | undefined, count?: number) => void;
-  /** The fault for the exchange at hand. */
+  /** The fault of the current exchange. */
   readonly next: () => TokenFault | undefined;
-  /** Whether the connection at hand is to be refused; that counts as its exchange. */
+  /** Whether to refuse the current connection, which then counts as an exchange. */
   readonly refuses: () => boolean;
 }
 
-/** Starts without a fault. */
+/** Creates a set of faults, initially none. */
 export function createFaults(): Faults {
   let fault: TokenFault | undefined;
   let left = 0;
@@ -63,7 +63,7 @@ export function createFaults(): Faults {
   };
 }
 
-/** What faulty answers are made of. */
+/** What faulty answers are built from. */
 export interface FaultMaterial {
   /** The request's body. */
   readonly body: string;
@@ -72,7 +72,7 @@ export interface FaultMaterial {
   readonly nowSeconds: number;
 }
 
-/** Answers a request with a fault. Resolves when all is sent that will be, or the peer is gone. */
+/** Answers a request with a fault. Resolves when everything is sent or the peer is gone. */
 export async function answerWithFault(
   fault: TokenFault,
   response: ServerResponse,
@@ -115,7 +115,7 @@ export async function answerWithFault(
   }
 }
 
-/** Sends a whole answer, as JSON unless the body is text. */
+/** Sends a complete answer, as JSON unless the body is a string. */
 export function sendAny(
   response: ServerResponse,
   status: number,
@@ -133,6 +133,6 @@ export function sendAny(
 async function sendHuge(response: ServerResponse): Promise<void> {
   const megabyte = Buffer.alloc(1_000_000, "a");
   response.writeHead(200, { "content-type": "application/json" });
-  // Whoever reads it stops long before its end.
+  // The reader stops long before the end.
   await pipeline(Readable.from(Array<Buffer>(200).fill(megabyte)), response).catch(() => {});
 }

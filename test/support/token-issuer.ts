@@ -14,7 +14,7 @@ export interface TokenIssuer {
   /** Finds the key that verifies a token of this issuer. */
   readonly keys: JWTVerifyGetKey;
   readonly nowSeconds: () => number;
-  /** Signs an ID token as Google writes it, some claims changed. */
+  /** Signs an ID token with Google's claims, some of them changed. */
   readonly sign: (
     request: AssertedRequest,
     changes?: Readonly<Record<string, unknown>>,
@@ -25,7 +25,7 @@ export interface TokenIssuer {
 
 const generate = promisify(generateKeyPair);
 
-/** Makes an issuer of ID tokens with a new RSA key. */
+/** Creates an issuer of ID tokens with a new RSA key. */
 export async function createTokenIssuer(initialLifeSeconds: number): Promise<TokenIssuer> {
   let lifeSeconds = initialLifeSeconds;
   let clockOffsetMs = 0;
@@ -55,7 +55,7 @@ export async function createTokenIssuer(initialLifeSeconds: number): Promise<Tok
   };
 }
 
-/** Google's subjects are 21 digits. */
+/** Google's subjects have 21 digits. */
 function subjectOf(account: string): string {
   const digest = createHash("sha256").update(account).digest();
   return `1${digest.readBigUInt64BE().toString().padStart(20, "0")}`;

@@ -1,13 +1,13 @@
 import type { IdToken } from "../../src/tokens/id-token.ts";
 import type { Instant } from "../../src/system/clock.ts";
 
-/** The compact form of a token with these claims; its signature is worth nothing. */
+/** Builds the compact form of a token with these claims and an invalid signature. */
 export function compactToken(claims: unknown): string {
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
   return `${part({ alg: "RS256", kid: "k" })}.${part(claims)}.c2lnbmF0dXJl`;
 }
 
-/** A token as the token source caches it. */
+/** Builds a token as the token source caches it. */
 export function idToken(audience: string, obtainedAt: Instant, lifeMs = 3600_000): IdToken {
   return {
     audience,

@@ -9,18 +9,18 @@ export const TUNNEL_HOST = "tunnel-abc123-ew.a.run.app";
 export const TUNNEL_AUDIENCE = `https://${TUNNEL_HOST}`;
 
 export interface TunnelOptions {
-  /** Told of each part as it comes up. */
+  /** Called for each part when it has started. */
   readonly onStep?: (what: string) => void;
-  /** Which client config; `tunnel-client` unless told otherwise. */
+  /** The client's config; `tunnel-client` by default. */
   readonly client?: "tunnel-client" | "tunnel-client-push" | "tunnel-client-public";
-  /** Further flags of the auth server. */
+  /** Further flags of `serve`. */
   readonly serveFlags?: readonly string[];
   /** Changes the client's config before it starts. */
   readonly editClient?: (config: string) => string;
   readonly tokenLifeSeconds?: number;
 }
 
-/** The whole path of a TCP connection: each part is the real one, but for Google's. */
+/** The whole path of a TCP connection; only Google's parts are stand-ins. */
 export interface Tunnel extends AsyncDisposable {
   readonly google: Google;
   readonly tcpService: TcpService;
@@ -29,17 +29,17 @@ export interface Tunnel extends AsyncDisposable {
   readonly tunnelClient: EnvoyProcess;
   /** Where TCP clients connect. */
   readonly port: number;
-  /** Holds the certificates of both ends. */
+  /** The folder with the certificates of both ends. */
   readonly certDir: string;
 }
 
-/** Starts every part of the tunnel, from the far end to the near one. */
+/** Starts every part of the tunnel, the TCP server first. */
 export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> {
   const { onStep = () => {}, client = "tunnel-client", serveFlags = [] } = options;
   await using parts = new AsyncDisposableStack();
   const certs = parts.use(await makeTemporaryFolder());
   await runOrThrow(["certs", certs.path]);
-  onStep("certificates of both ends, from a CA made for them");
+  onStep("certificates of both ends, signed by a new CA");
 
   const tcpService = parts.use(await startTcpService());
   onStep(`TCP server on port ${tcpService.port}`);

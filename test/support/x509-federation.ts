@@ -10,17 +10,17 @@ import { startGoogleApis, type GoogleApis } from "./google-apis.ts";
 import { FEDERATED_PRINCIPAL, providerName } from "./identity-provider.ts";
 import type { TokenEndpoint } from "./token-endpoint.ts";
 
-/** Federation by a client certificate, with the stand-ins over TLS that ask for it. */
+/** Federation by a client certificate, with stand-ins that request it in the TLS handshake. */
 export interface X509Federation extends AsyncDisposable {
   readonly apis: GoogleApis;
   readonly file: FileContent;
-  /** Makes Node.js trust the stand-ins. */
+  /** The environment variable that makes Node.js trust the stand-ins. */
   readonly env: Readonly<Record<string, string>>;
 }
 
 const MTLS = "urn:ietf:params:oauth:token-type:mtls";
 
-/** Starts it beside the other credentials. */
+/** Starts the stand-ins and creates the certificate beside the other credentials. */
 export async function startX509Federation(
   { issuer, accessTokens }: TokenEndpoint,
   { write }: Credentials,
