@@ -1,7 +1,7 @@
-import { elapsedMs, type Clock, type Instant } from "../system/clock.ts";
+import type { Clock } from "../system/clock.ts";
 import type { Credential, CredentialFile } from "./credential.ts";
 import { MintError, type MintCode } from "../system/errors.ts";
-import { retryPauseMs } from "../tokens/backoff.ts";
+import { createBackoff, type Backoff } from "../tokens/backoff.ts";
 import type { IdToken } from "../tokens/id-token.ts";
 
 export type SwapOutcome = "ok" | "invalid_file" | MintCode;
@@ -42,6 +42,15 @@ export interface CredentialReloader {
   readonly close: () => void;
 }
 
+/** A content of the file that could not be used. */
+interface Failure {
+  readonly fingerprint: string;
+  /** Of the mints that verify it; undefined while its content does not even parse. */
+  backoff: Backoff | undefined;
+  /** Look at it again, changed or not. */
+  isInsisted: boolean;
+}
+
 /** The fingerprint of a file that cannot be read. */
 const UNREADABLE = "";
 
@@ -54,14 +63,14 @@ export function createCredentialReloader(options: CredentialReloaderOptions): Cr
   const { clock, events, tokens } = options;
   let current = options.initial;
   let fingerprint = options.initialFingerprint;
-  let failed: { fingerprint: string; count: number; at: Instant; pauseMs: number } | undefined;
+  let failed: Failure | undefined;
   let running: Promise<void> | undefined;
   let askedAgain = false;
   let closed = false;
   let cancelRetry = () => {};
 
   function reload(insist = false): Promise<void> {
-    if (insist && failed !== undefined) failed.pauseMs = 0;
+    if (insist && failed !== undefined) failed.isInsisted = true;
     askedAgain = true;
     running ??= runWhileAsked();
     return running;
@@ -102,18 +111,19 @@ export function createCredentialReloader(options: CredentialReloaderOptions): Cr
   }
 
   function isPausing(content: string): boolean {
-    if (content !== failed?.fingerprint) return false;
-    return elapsedMs(failed.at, clock.now()) < failed.pauseMs;
+    if (content !== failed?.fingerprint || failed.isInsisted) return false;
+    // A content that does not parse stays so until it changes.
+    return failed.backoff === undefined || failed.backoff.leftMs() > 0;
   }
 
   function fail(content: string, error: Error): void {
     const isNew = content !== failed?.fingerprint;
-    const count = isNew ? 1 : (failed?.count ?? 0) + 1;
     const refused = error instanceof MintError;
-    // What does not parse is looked at again when it changes, or when somebody insists.
-    const pauseMs = refused ? retryPauseMs(error, count, Infinity, clock.random()) : Infinity;
-    failed = { fingerprint: content, count, at: clock.now(), pauseMs };
+    const backoff = (isNew ? undefined : failed?.backoff) ?? createBackoff(clock);
+    failed = { fingerprint: content, backoff: refused ? backoff : undefined, isInsisted: false };
     cancelRetry();
+    // The old credential serves meanwhile, for as long as it takes.
+    const pauseMs = refused ? backoff.fail(error, Infinity) : Infinity;
     if (refused && !closed) cancelRetry = clock.schedule(pauseMs, () => void reload());
     events.swapFailed({ outcome: refused ? error.code : "invalid_file", error, isNew });
   }

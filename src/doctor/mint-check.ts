@@ -2,7 +2,7 @@ import { systemClock } from "../system/clock.ts";
 import type { Credential } from "../credentials/credential.ts";
 import { MintError } from "../system/errors.ts";
 import { createMintQueue } from "../tokens/mint-queue.ts";
-import type { IdToken } from "../tokens/id-token.ts";
+import { decodeClaims, type IdToken } from "../tokens/id-token.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { shellQuote } from "./shell-quote.ts";
 
@@ -24,7 +24,7 @@ export async function checkMint(
 ): Promise<Finding<Minted>> {
   const minted = await mintOnce(credential, audience, timeoutMs);
   const token = minted.header.slice("Bearer ".length);
-  const { iss, email } = claimsOf(token);
+  const { iss, email } = shownClaims(token);
   const expires = new Date(minted.expiresAtSeconds * 1000).toISOString().replace(".000", "");
   const minutes = Math.round(minted.lifeMs / 60_000);
   return {
@@ -59,16 +59,17 @@ async function mintOnce(
   }
 }
 
-/** The claims to show; the minter has made sure that they can be read. */
-function claimsOf(token: string): { readonly iss: string; readonly email: string } {
-  const payload = Buffer.from(token.split(".")[1] ?? "", "base64url").toString("utf8");
-  const claims = JSON.parse(payload) as Readonly<Record<string, unknown>>;
+function shownClaims(token: string): { readonly iss: string; readonly email: string } {
+  const claims = decodeClaims(token);
   const show = (claim: unknown) => (typeof claim === "string" ? claim.slice(0, 200) : NONE);
   return { iss: show(claims["iss"]), email: show(claims["email"]) };
 }
 
 /** What to do about a failed mint, where its own message does not say so. */
-export function remedyFor({ code, message }: MintError, account: string): string | undefined {
+export function remedyFor(
+  { code, peerCode, description = "" }: MintError,
+  account: string,
+): string | undefined {
   const iam = "gcloud iam service-accounts";
   const of = `--iam-account=${shellQuote(account)}`;
   switch (code) {
@@ -81,15 +82,15 @@ export function remedyFor({ code, message }: MintError, account: string): string
     case "mint_rejected":
       break;
   }
-  if (message.includes("account not found")) {
+  if (description.includes("account not found")) {
     return `the account is deleted, or has another name: ${iam} describe ${shellQuote(account)}`;
   }
-  if (message.includes("reasonable timeframe")) return "set this machine's clock";
-  if (message.includes("invalid_grant")) {
+  if (description.includes("reasonable timeframe")) return "set this machine's clock";
+  if (peerCode === "invalid_grant") {
     return (
       `see whether this key still exists, ${iam} keys list ${of}, ` +
       `and make a new one if not: ${iam} keys create FILE ${of}`
     );
   }
-  return message.includes("audience") ? "check --audience" : undefined;
+  return description.includes("audience") ? "check --audience" : undefined;
 }

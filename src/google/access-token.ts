@@ -1,15 +1,15 @@
 import { elapsedMs, type Clock, type Instant } from "../system/clock.ts";
-import type { Answer, Fetch, Peer } from "./exchange.ts";
 import { bearerOf, jsonOf, lifeOf } from "./answers.ts";
+import type { Answer, Fetch, Peer } from "./exchange.ts";
 
-/** What Google's own APIs are called with. */
+/** An OAuth access token for Google's APIs. */
 export interface AccessToken {
-  /** `authorization`, and whatever else a request with the token must carry. Never log them. */
+  /** `authorization` and the other headers that a request with the token needs. Never log them. */
   readonly headers: Readonly<Record<string, string>>;
-  /** How it must be presented; undefined for Node's own `fetch`. */
+  /** How to send requests with it; undefined for Node's own `fetch`. */
   readonly fetch: Fetch | undefined;
   readonly obtainedAt: Instant;
-  /** How long it lives from `obtainedAt`. */
+  /** Milliseconds from `obtainedAt` to its expiry. */
   readonly lifeMs: number;
 }
 
@@ -17,28 +17,28 @@ export interface AccessToken {
 export type ObtainAccessToken = (signal: AbortSignal) => Promise<AccessToken>;
 
 export interface AccessTokenSource {
-  /** The kept token while it lives, else a new one. Rejects with a MintError. */
+  /** The cached token while it lives, else a new one. Rejects with a MintError. */
   readonly get: ObtainAccessToken;
-  /** Gives up a token that was refused. */
+  /** Drops a token that was refused. */
   readonly forget: (token: AccessToken) => void;
 }
 
-/** What calls Google's IAM Credentials API must be allowed to do. */
+/** The scope that Google's IAM Credentials API requires. */
 export const CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform";
-/** A token this close to its end might meet it on the way. */
+/** A token this close to its expiry could expire on the way. */
 const MARGIN_MS = 60_000;
 
-/** Keeps one access token for all mints that need it; whoever asks meanwhile waits for the same. */
+/** Caches one access token for all mints; concurrent callers share one request for it. */
 export function createAccessTokenSource(
   obtain: ObtainAccessToken,
   clock: Clock,
 ): AccessTokenSource {
-  let kept: AccessToken | undefined;
+  let cached: AccessToken | undefined;
   let pending: { readonly token: Promise<AccessToken>; readonly signal: AbortSignal } | undefined;
 
   function start(signal: AbortSignal): Promise<AccessToken> {
     const token = obtain(signal).then((obtained) => {
-      kept = obtained;
+      cached = obtained;
       return obtained;
     });
     const mine = { token, signal };
@@ -51,24 +51,26 @@ export function createAccessTokenSource(
   }
 
   async function get(signal: AbortSignal): Promise<AccessToken> {
-    if (kept !== undefined && elapsedMs(kept.obtainedAt, clock.now()) < kept.lifeMs - MARGIN_MS) {
-      return kept;
-    }
+    if (cached !== undefined && lifeLeftMs(cached) > MARGIN_MS) return cached;
     if (pending === undefined || pending.signal.aborted) return start(signal);
     const { token, signal: other } = pending;
     try {
       return await token;
     } catch (error) {
-      // The one that was waited for ran out of its time; this one has some left.
+      // The shared request ran out of its caller's time; this caller has some left.
       if (other.aborted && !signal.aborted) return get(signal);
       throw error;
     }
   }
 
+  function lifeLeftMs({ obtainedAt, lifeMs }: AccessToken): number {
+    return lifeMs - elapsedMs(obtainedAt, clock.now());
+  }
+
   return {
     get,
     forget: (token) => {
-      if (kept === token) kept = undefined;
+      if (cached === token) cached = undefined;
     },
   };
 }
@@ -89,7 +91,7 @@ export function accessTokenOf(
   };
 }
 
-/** The header that names the project whose quota requests count against. */
+/** The header that names the project whose quota the requests count against. */
 export function quotaProject(project: string | undefined): Readonly<Record<string, string>> {
   return project === undefined ? {} : { "x-goog-user-project": project };
 }

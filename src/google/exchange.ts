@@ -1,56 +1,57 @@
 import { readBounded } from "../system/bounded-body.ts";
 import { codeOf, MintError } from "../system/errors.ts";
+import { parseErrorAnswer } from "./error-answer.ts";
 
-/** What `fetch` does, for those that must do it over connections of their own. */
+/** The signature of `fetch`, for peers that need connections of their own. */
 export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
 
-/** Who is asked. */
+/** The server that a request goes to. */
 export interface Peer {
-  /** How messages call it, as in "the token endpoint". */
+  /** Its name in messages, as in "the token endpoint". */
   readonly name: string;
-  /** What a person can do about a refusal; an empty text for nothing in particular. */
+  /** What to do about a refusal; an empty text if there is no specific advice. */
   readonly remedy?: (refused: RefusedRequest) => string;
-  /** What a person can do when it cannot be reached. */
+  /** What to do when it cannot be reached. */
   readonly absence?: string;
-  /** Node's own `fetch`, unless told otherwise. */
+  /** Node's own `fetch` unless set. */
   readonly fetch?: Fetch | undefined;
 }
 
-/** What a refusal says of itself, in OAuth's words or those of Google's APIs. */
+/** A refusal as OAuth or Google's APIs describe it. */
 export interface RefusedRequest {
   readonly status: number;
   /** As in `invalid_grant` or `PERMISSION_DENIED`. */
   readonly code: string;
-  /** `ErrorInfo.reason` of Google's APIs, as in `SERVICE_DISABLED`; empty when there is none. */
+  /** `ErrorInfo.reason` of Google's APIs, as in `SERVICE_DISABLED`; empty if there is none. */
   readonly reason: string;
 }
 
-/** A whole answer, whatever its status. */
+/** A complete answer of any status. */
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly body: string;
-  /** The peer's own clock (its `Date` header) in milliseconds, undefined when it has none. */
+  /** The peer's clock (its `Date` header) in milliseconds; undefined without a valid one. */
   readonly issuerNowMs: number | undefined;
 }
 
 const TOKEN_ENDPOINT: Peer = { name: "the token endpoint" };
 /** Real answers are about 1.5 KB. */
 const MAX_ANSWER_BYTES = 65_536;
-/** Refusals of what was asked for, which say nothing of who asked (RFC 6749, 5.2; RFC 8707, 2). */
-const OF_THE_REQUEST = new Set([
+/** Refusals of the request, not of the credential (RFC 6749, section 5.2; RFC 8707, section 2). */
+const REQUEST_ERRORS = new Set([
   "invalid_request",
   "invalid_scope",
   "invalid_target",
   "INVALID_ARGUMENT",
 ]);
-/** Statuses with which OAuth and Google's APIs refuse a request (RFC 6749, section 5.2; RFC 7523). */
-const REFUSALS = new Set([400, 401, 403, 404]);
+/** Statuses with which OAuth and Google's APIs refuse (RFC 6749, section 5.2; RFC 7523). */
+const REFUSAL_STATUSES = new Set([400, 401, 403, 404]);
 
 /**
- * Posts a form to the token endpoint, once: no redirect is followed, no retry made, and the
- * answer bounded in size. Throws a MintError that tells a refusal from a passing failure; its
- * message holds nothing of the request, even where the endpoint echoes it.
+ * Posts a form to the token endpoint, once: follows no redirect, does not retry, and reads a
+ * bounded answer. Throws a MintError whose code tells a refusal from a passing failure; its message
+ * contains nothing of the request, even if the endpoint echoes it.
  */
 export async function postForm(
   url: URL,
@@ -62,7 +63,7 @@ export async function postForm(
   return requireOk(await send(url, { method: "POST", body: form, headers }, signal, peer), peer);
 }
 
-/** Posts JSON; in all else like `postForm`. */
+/** Posts JSON; otherwise like `postForm`. */
 export async function postJson(
   url: URL,
   value: unknown,
@@ -79,8 +80,8 @@ export async function postJson(
 }
 
 /**
- * Sends one request, once, and reads the answer, whatever its status: no redirect is followed.
- * Throws a MintError when no whole answer comes, or one that is too long.
+ * Sends one request, once, without following redirects, and reads the answer, whatever its status.
+ * Throws a MintError if the answer is incomplete or too long.
  */
 export async function send(
   url: URL,
@@ -107,23 +108,26 @@ export async function send(
   }
 }
 
-/** Passes an answer with status 200. Throws a MintError for any other. */
+/** Returns an answer with status 200. Throws a MintError for any other. */
 export function requireOk(answer: Answer, peer: Peer): Answer {
-  if (answer.status !== 200) throw refusalOf(answer, peer);
+  if (answer.status !== 200) throw toMintError(answer, peer);
   return answer;
 }
 
-function refusalOf({ status, headers, body, issuerNowMs }: Answer, peer: Peer): MintError {
-  const { code, reason, description } = parseError(body);
-  if (code !== undefined && REFUSALS.has(status)) {
+function toMintError({ status, headers, body, issuerNowMs }: Answer, peer: Peer): MintError {
+  const { code, reason, description } = parseErrorAnswer(body);
+  if (code !== undefined && REFUSAL_STATUSES.has(status)) {
+    const shown = description === undefined ? "" : ` (${description})`;
     const remedy = peer.remedy?.({ status, code, reason });
-    const message = `${peer.name} refused: ${code}${description}`;
-    const ofCredential = !OF_THE_REQUEST.has(code);
-    return new MintError("mint_rejected", withHint(message, remedy), { issuerNowMs, ofCredential });
+    return new MintError(
+      "mint_rejected",
+      withHint(`${peer.name} refused: ${code}${shown}`, remedy),
+      { issuerNowMs, ofCredential: !REQUEST_ERRORS.has(code), peerCode: code, description },
+    );
   }
   const message = `${peer.name} answered ${status}`;
   if (status === 429 || status >= 500) {
-    const retryAfterMs = parseRetryAfter(headers.get("retry-after"));
+    const retryAfterMs = parseRetryAfter(headers.get("retry-after"), issuerNowMs);
     return new MintError("mint_unavailable", message, { retryAfterMs });
   }
   return new MintError("mint_invalid_answer", message);
@@ -133,53 +137,14 @@ function withHint(message: string, hint = ""): string {
   return hint === "" ? message : `${message}: ${hint}`;
 }
 
-/** Reads the error of OAuth (RFC 6749, section 5.2) or of Google's APIs (AIP-193). */
-function parseError(body: string): {
-  readonly code: string | undefined;
-  readonly reason: string;
-  readonly description: string;
-} {
-  let fields: unknown;
-  try {
-    fields = JSON.parse(body);
-  } catch {
-    // Neither, then.
-  }
-  const error = fieldOf(fields, "error");
-  const isOAuth = typeof error === "string";
-  const code = isOAuth ? error : fieldOf(error, "status");
-  if (typeof code !== "string" || !/^\w{1,64}$/.test(code)) {
-    return { code: undefined, reason: "", description: "" };
-  }
-  const text = isOAuth ? fieldOf(fields, "error_description") : fieldOf(error, "message");
-  return { code, reason: reasonOf(fieldOf(error, "details")), description: safeDescription(text) };
-}
-
-function reasonOf(details: unknown): string {
-  const reasons = Array.isArray(details) ? details.map((each) => fieldOf(each, "reason")) : [];
-  const reason = reasons.find((each) => typeof each === "string");
-  return reason ?? "";
-}
-
-function fieldOf(fields: unknown, name: string): unknown {
-  return typeof fields === "object" && fields !== null ? Reflect.get(fields, name) : undefined;
-}
-
-/** A description in words is worth showing; one with a long run of key-like characters is not. */
-function safeDescription(text: unknown): string {
-  if (typeof text !== "string" || text.length > 300) return "";
-  if (!/^[\x20-\x7e]+$/.test(text) || /[\w+/=.%-]{40,}|eyJ/.test(text)) return "";
-  return ` (${text})`;
-}
-
-/** RFC 9110, section 10.2.3: seconds, or a date. Anything else asks for nothing. */
-function parseRetryAfter(value: string | null): number {
+/** Parses `Retry-After` (RFC 9110, section 10.2.3), seconds or a date; 0 for anything else. */
+function parseRetryAfter(value: string | null, issuerNowMs = Date.now()): number {
   if (value === null) return 0;
-  const waitMs = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  const waitMs = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - issuerNowMs;
   return Math.max(0, Number.isNaN(waitMs) ? 0 : waitMs);
 }
 
-/** The system's words for a network failure, which name hosts and ports and nothing else. */
+/** The system's name for a network failure; it contains hosts and ports and nothing secret. */
 function networkReason(cause: unknown): string {
   const inner = cause instanceof Error ? (cause.cause ?? cause) : undefined;
   if (!(inner instanceof Error)) return "unknown failure";

@@ -10,36 +10,40 @@ export type PushCode = "push_malformed" | "push_too_large";
 export interface MintErrorOptions extends ErrorOptions {
   readonly retryAfterMs?: number;
   readonly issuerNowMs?: number | undefined;
-  readonly holdsForMs?: number;
   readonly ofCredential?: boolean;
+  readonly peerCode?: string | undefined;
+  readonly description?: string | undefined;
 }
 
 /**
- * No token could be had. The message is safe to log: whoever throws it leaves tokens, assertions
- * and keys out.
+ * No token could be minted. The message is safe to log: code that throws it leaves out tokens,
+ * assertions and keys.
  */
 export class MintError extends Error {
   override readonly name = "MintError";
   readonly code: MintCode;
   /** How long the token endpoint asked to be left alone (`Retry-After`), in milliseconds. */
   readonly retryAfterMs: number;
-  /** The token endpoint's own clock when it refused, in milliseconds, where it told. */
+  /** The issuer's clock (its `Date` header) when it answered, in milliseconds, if it sent one. */
   readonly issuerNowMs: number | undefined;
-  /** How long a refusal that was told of before still holds, in milliseconds: no exchange was made. */
-  readonly holdsForMs: number | undefined;
-  /** Whether it is the credential that was refused, whatever the audience. */
+  /** Whether the credential itself was refused, whatever the audience. */
   readonly ofCredential: boolean;
+  /** The peer's own error code, as in `invalid_grant` or `PERMISSION_DENIED`. */
+  readonly peerCode: string | undefined;
+  /** The peer's description of its error, if it is safe to show. */
+  readonly description: string | undefined;
 
   constructor(code: MintCode, message: string, options: MintErrorOptions = {}) {
     super(message, options);
     this.code = code;
     this.retryAfterMs = options.retryAfterMs ?? 0;
     this.issuerNowMs = options.issuerNowMs;
-    this.holdsForMs = options.holdsForMs;
     this.ofCredential = options.ofCredential ?? false;
+    this.peerCode = options.peerCode;
+    this.description = options.description;
   }
 
-  /** Asking again soon is pointless: the credential itself was refused. */
+  /** Retrying soon is pointless: the credential or the request was refused. */
   get permanent(): boolean {
     return this.code === "mint_rejected";
   }

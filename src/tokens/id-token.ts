@@ -1,39 +1,40 @@
+import { decodeJwt } from "jose/jwt/decode";
 import { elapsedMs, type Instant } from "../system/clock.ts";
 
-/** An ID token as the token endpoint gave it, verified for the audience that was asked. */
+/** An ID token from the token endpoint, verified to be for the requested audience. */
 export interface IdToken {
   readonly audience: string;
   /** The whole header value: `Bearer` and the token. */
   readonly header: string;
   /** The `exp` claim, in seconds since the epoch. */
   readonly expiresAtSeconds: number;
-  /** When the exchange began: life is counted from here, on both clocks. */
+  /** When the exchange began; the token's life is counted from here. */
   readonly obtainedAt: Instant;
-  /** How long it lives from `obtainedAt`. */
+  /** Milliseconds from `obtainedAt` to the token's expiry. */
   readonly lifeMs: number;
 }
 
-/** How much of its life a pushed token has left when it falls due, unless that is over half. */
-const PUSH_RESERVE_MS = 600_000;
-
+/** What a token is worth: `due` means still valid, and time to renew it. */
 export type Freshness = "fresh" | "due" | "expired";
 
-/** Why an answer is no ID token for the audience. The message holds no part of the answer. */
+/** An answer that is not an ID token for the audience. The message contains none of the answer. */
 export class InvalidIdToken extends Error {
   override readonly name = "InvalidIdToken";
 }
 
-/** Three non-empty base64url parts (RFC 7515, section 3.1): this also keeps control characters out. */
-const COMPACT_JWS = /^[\w-]+\.([\w-]+)\.[\w-]+$/;
-/** No ID token lives longer (Google's live one hour): an `exp` beyond it is not believed. */
+/** Three non-empty base64url parts (RFC 7515, section 3.1), and so no control characters. */
+const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+/** No ID token lives longer (Google's live one hour): a later `exp` is not believed. */
 const MAX_LIFE_MS = 24 * 3600_000;
-/** `Date` and `exp` count whole seconds: a token may end up to this much before they say so. */
+/** `Date` and `exp` are whole seconds, so a token may expire up to this much before they say so. */
 const RESOLUTION_MS = 1000;
+/** A pushed token is renewed this long before its expiry, or at half its life if that is shorter. */
+const PUSH_RESERVE_MS = 600_000;
 
 /**
- * Verifies the token endpoint's `id_token` and counts its life from `obtainedAt`.
- * `issuerNowMs` is the issuer's own clock (its `Date` header), so that a wrong local clock
- * neither shortens nor stretches the life. Throws InvalidIdToken.
+ * Verifies the token endpoint's `id_token` and counts its life from `obtainedAt`. `issuerNowMs` is
+ * the issuer's clock (its `Date` header), so that a wrong local clock neither shortens nor
+ * stretches the life. Throws InvalidIdToken.
  */
 export function parseIdToken(
   idToken: unknown,
@@ -41,14 +42,9 @@ export function parseIdToken(
   obtainedAt: Instant,
   issuerNowMs: number,
 ): IdToken {
-  if (typeof idToken !== "string") throw new InvalidIdToken("it has no id_token text");
-  const payload = COMPACT_JWS.exec(idToken)?.[1];
-  if (payload === undefined) throw new InvalidIdToken("its id_token is not three base64url parts");
-  const claims = parseClaims(payload);
-  if (claims["aud"] !== audience) {
-    throw new InvalidIdToken("its id_token is for another audience");
-  }
-  const { exp } = claims;
+  if (typeof idToken !== "string") throw new InvalidIdToken("its id_token is not a string");
+  const { aud, exp } = decodeClaims(idToken);
+  if (aud !== audience) throw new InvalidIdToken("its id_token is for another audience");
   if (typeof exp !== "number" || !Number.isFinite(exp)) {
     throw new InvalidIdToken("its id_token has no numeric exp");
   }
@@ -63,22 +59,22 @@ export function parseIdToken(
   };
 }
 
-function parseClaims(payload: string): Readonly<Record<string, unknown>> {
-  let claims: unknown;
-  try {
-    claims = JSON.parse(Buffer.from(payload, "base64url").toString("utf8"));
-  } catch {
-    // The parser's own message would quote the token.
+/** The claims of a token in compact form; its signature is not verified. Throws InvalidIdToken. */
+export function decodeClaims(idToken: string): Readonly<Record<string, unknown>> {
+  if (!COMPACT_JWS.test(idToken)) {
+    throw new InvalidIdToken("its id_token is not three base64url parts");
   }
-  if (typeof claims !== "object" || claims === null) {
+  try {
+    return decodeJwt(idToken);
+  } catch {
+    // The decoder's cause would quote the token.
     throw new InvalidIdToken("its id_token has no JSON claims");
   }
-  return claims as Record<string, unknown>;
 }
 
 /**
- * How far the local clock was ahead of the issuer's when the token was obtained, in milliseconds;
- * negative: behind. An issuer that does not tell its time counts as of the same mind.
+ * Milliseconds that the local clock was ahead of the issuer's when the token was obtained;
+ * negative: behind. Without a `Date` header there is no skew to see.
  */
 export function clockSkewMs({ obtainedAt, expiresAtSeconds, lifeMs }: IdToken): number {
   return obtainedAt.wallMs - (expiresAtSeconds * 1000 - RESOLUTION_MS - lifeMs);
@@ -99,8 +95,8 @@ export function freshness(
 }
 
 /**
- * The share of its life after which a pushed token is due at the latest: 10 minutes before it ends,
- * or half its life, if that is shorter. Its holder uses it until it asks again.
+ * The share of its life after which a pushed token is due at the latest: 10 minutes before its
+ * expiry, or half its life if that is shorter. Its reader goes on using it until the next poll.
  */
 export function latestPushShare({ lifeMs }: Pick<IdToken, "lifeMs">): number {
   return 1 - Math.min(PUSH_RESERVE_MS / lifeMs, 0.5);

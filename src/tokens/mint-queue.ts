@@ -1,19 +1,20 @@
 import PQueue from "p-queue";
 import { elapsedMs, type Clock } from "../system/clock.ts";
 import { MintError } from "../system/errors.ts";
-import { createRefusals } from "./refusals.ts";
 import { clockSkewMs, type IdToken } from "./id-token.ts";
+import { MintNotAttempted, MintQueueFull } from "./not-attempted.ts";
+import { createRefusals } from "./refusals.ts";
 
-/** One exchange of a credential for an ID token. Rejects with a MintError. */
+/** Exchanges a credential for an ID token, once. Rejects with a MintError. */
 export type Mint = (audience: string, signal: AbortSignal) => Promise<IdToken>;
 
 /**
- * Why a mint was made: there was no valid token, or the one there was due for renewal, or a new
- * credential was tried.
+ * Why a token is minted: there was no valid one (`cold`), the valid one was due (`renewal`), or a
+ * new credential was verified (`swap`). The metrics and the log use these names.
  */
 export type MintReason = "cold" | "renewal" | "swap";
 
-/** What is told of each mint, once, however many checks wait for it. */
+/** Receives the result of each mint once, however many checks wait for it. */
 export interface MintEvents {
   readonly minted: (mint: {
     readonly token: IdToken;
@@ -26,36 +27,34 @@ export interface MintEvents {
     readonly error: MintError;
     readonly durationMs: number;
   }) => void;
-  /** How far the local clock is ahead of the issuer's, in milliseconds, where an answer told. */
+  /** Milliseconds that the local clock is ahead of the issuer's, for answers with a `Date`. */
   readonly clockCompared: (skewMs: number) => void;
 }
 
 export interface MintQueue {
-  /** Runs one exchange when it is its turn. Rejects with a MintError, in time in any case. */
+  /** Mints one token, when it is its turn. Rejects with a MintError, within the mint timeout. */
   readonly run: (mint: Mint, audience: string, reason: MintReason) => Promise<IdToken>;
-  /** Ends every exchange, running or waiting, and tells no more of any. */
+  /** Aborts every mint, running or waiting, and reports no further result. */
   readonly close: () => void;
 }
 
 export interface MintQueueOptions {
   /** The audience whose mints go before all others. */
   readonly first: string | undefined;
-  /** Bound on one mint from when it is asked for, waiting for its turn included. */
+  /** Timeout of one mint in milliseconds, its wait in the queue included. */
   readonly mintTimeoutMs: number;
-  /** How many mints may wait for their turn, beside the first audience's; more fail at once. */
+  /** How many mints may wait for their turn, beside the first audience's; more fail immediately. */
   readonly maxWaiting: number;
   readonly clock: Clock;
   readonly events: MintEvents;
 }
 
-/** Exchanges at once: enough to warm many audiences soon, few enough to stay polite. */
+/** Enough to warm many audiences soon, few enough for the token endpoint's quotas. */
 const MAX_CONCURRENT_MINTS = 8;
-/** What a change of the account mints ahead of need gives way to what somebody waits for. */
+/** Mints that verify a new credential come after those that a check waits for. */
 const PRIORITY = { first: 2, usual: 1, swap: 0 };
-/** How long an audience that found no place in the queue keeps away from it. */
-const OVERLOADED_MS = 1000;
 
-/** Creates the one place where exchanges are made, a few at a time, each bounded and told of. */
+/** Creates the queue that all mints go through: it limits, times and reports them. */
 export function createMintQueue(options: MintQueueOptions): MintQueue {
   const { clock, events, mintTimeoutMs } = options;
   const queue = new PQueue({ concurrency: MAX_CONCURRENT_MINTS });
@@ -68,7 +67,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     priority: number,
     task: (signal: AbortSignal) => Promise<IdToken>,
   ): Promise<IdToken> {
-    if (queue.size >= options.maxWaiting && audience !== options.first) throw overloaded();
+    if (queue.size >= options.maxWaiting && audience !== options.first) throw new MintQueueFull();
     const deadline = new AbortController();
     const { signal } = deadline;
     const cancel = clock.schedule(mintTimeoutMs, () =>
@@ -87,8 +86,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
   }
 
   async function exchange(mint: Mint, audience: string, signal: AbortSignal): Promise<IdToken> {
-    const holding = refusals.holding(mint);
-    if (holding !== undefined) throw holding;
+    refusals.check(mint);
     try {
       const token = await mint(audience, signal);
       refusals.forget(mint);
@@ -108,11 +106,13 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
       const token = await runInTime(audience, priority, (signal) =>
         exchange(mint, audience, signal),
       );
-      if (!closed) tellOfToken(token, reason, durationMs());
+      if (!closed) {
+        events.minted({ token, reason, durationMs: durationMs() });
+        events.clockCompared(clockSkewMs(token));
+      }
       return token;
     } catch (error) {
-      // A refusal that holds was told of when it came.
-      if (error instanceof MintError && error.holdsForMs === undefined && !closed) {
+      if (error instanceof MintError && !(error instanceof MintNotAttempted) && !closed) {
         events.mintFailed({ audience, reason, error, durationMs: durationMs() });
         const { issuerNowMs } = error;
         if (issuerNowMs !== undefined) events.clockCompared(startedAt.wallMs - issuerNowMs);
@@ -121,23 +121,13 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     }
   }
 
-  function tellOfToken(token: IdToken, reason: MintReason, durationMs: number): void {
-    events.minted({ token, reason, durationMs });
-    events.clockCompared(clockSkewMs(token));
-  }
-
   return {
     run,
     close: () => {
       closed = true;
       for (const deadline of open) {
-        deadline.abort(new MintError("mint_unavailable", "the server is closing"));
+        deadline.abort(new MintError("mint_unavailable", "the server is shutting down"));
       }
     },
   };
-}
-
-function overloaded(): MintError {
-  const message = "too many audiences wait for their tokens";
-  return new MintError("mint_unavailable", message, { holdsForMs: OVERLOADED_MS });
 }

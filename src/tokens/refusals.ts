@@ -1,57 +1,47 @@
-import { elapsedMs, type Clock, type Instant } from "../system/clock.ts";
-import { MintError } from "../system/errors.ts";
-import { retryPauseMs } from "./backoff.ts";
+import type { Clock } from "../system/clock.ts";
+import type { MintError } from "../system/errors.ts";
+import { createBackoff, type Backoff } from "./backoff.ts";
+import { BackoffRunning } from "./not-attempted.ts";
 
-/** What is remembered of refusals that hold for a credential, whatever the audience. */
+/** Refusals of a credential as a whole, whatever the audience. */
 export interface Refusals<Credential> {
   /**
-   * The refusal that still holds, if any, with the time that it will. Once that is over, whoever
-   * asks first is told of none and may try; for the others it holds meanwhile.
+   * Throws BackoffRunning while a refusal's backoff runs. Once it is over, one caller may retry;
+   * the others still get the refusal for one more pause.
    */
-  readonly holding: (credential: Credential) => MintError | undefined;
-  /** Remembers an error that holds beyond its audience, and no other. */
+  readonly check: (credential: Credential) => void;
+  /** Remembers a failure that concerns the credential or the endpoint, and ignores any other. */
   readonly remember: (credential: Credential, error: MintError) => void;
   readonly forget: (credential: Credential) => void;
 }
 
 interface Refusal {
-  readonly error: MintError;
-  /** Refusals in a row. */
-  readonly count: number;
-  readonly pauseMs: number;
-  at: Instant;
-  /** Somebody is trying again. */
-  isTried: boolean;
+  readonly backoff: Backoff;
+  isRetrying: boolean;
 }
 
-/** Creates an empty memory. Each refusal in a row holds longer than the one before. */
+/** Creates an empty memory. Each refusal in a row has a longer pause than the one before. */
 export function createRefusals<Credential extends WeakKey>(clock: Clock): Refusals<Credential> {
   const refusals = new WeakMap<Credential, Refusal>();
 
-  function leftMs({ at, pauseMs }: Refusal): number {
-    return pauseMs - elapsedMs(at, clock.now());
-  }
-
   return {
-    holding: (credential) => {
+    check: (credential) => {
       const known = refusals.get(credential);
-      if (known === undefined) return undefined;
-      const holdsForMs = Math.ceil(leftMs(known));
-      const { code, message } = known.error;
-      if (holdsForMs > 0) return new MintError(code, message, { holdsForMs });
-      known.at = clock.now();
-      known.isTried = true;
-      return undefined;
+      const error = known?.backoff.error();
+      if (known === undefined || error === undefined) return;
+      const leftMs = known.backoff.leftMs();
+      if (leftMs > 0) throw new BackoffRunning(error, leftMs);
+      known.backoff.restart();
+      known.isRetrying = true;
     },
     remember: (credential, error) => {
-      // A Retry-After speaks of the endpoint.
+      // Retry-After is about the endpoint; other passing failures say nothing of the credential.
       if (!error.ofCredential && error.retryAfterMs === 0) return;
-      const known = refusals.get(credential);
-      // One of several that were on their way at once.
-      if (known !== undefined && !known.isTried && leftMs(known) > 0) return;
-      const count = (known?.count ?? 0) + 1;
-      const pauseMs = retryPauseMs(error, count, 0, clock.random());
-      refusals.set(credential, { error, count, pauseMs, at: clock.now(), isTried: false });
+      const known = refusals.get(credential) ?? { backoff: createBackoff(clock), isRetrying: true };
+      // Requests that were sent together count as one attempt.
+      if (!known.isRetrying && known.backoff.leftMs() > 0) return;
+      known.backoff.fail(error, 0);
+      refusals.set(credential, { ...known, isRetrying: false });
     },
     forget: (credential) => void refusals.delete(credential),
   };

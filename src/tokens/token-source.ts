@@ -134,7 +134,7 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     token,
     tokenToPush: (audience) => {
       const kept = keptFor(audience);
-      kept.keepForPush();
+      kept.renewForPush();
       return kept.get();
     },
     readiness: () => [...configured].map(([audience, kept]) => ({ audience, ...kept.peek() })),
@@ -142,7 +142,7 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     start,
     useKey: (next) => {
       mint = next;
-      for (const kept of [...configured.values(), ...others.values()]) kept.forgive();
+      for (const kept of [...configured.values(), ...others.values()]) kept.forgetFailures();
     },
     useAccount,
     close: () => {
