@@ -8,7 +8,7 @@ import type { IdToken } from "../tokens/id-token.ts";
 export type CheckOutcome = "ok" | RefusalCode | MintCode;
 export type PushOutcome = CheckOutcome | PushCode;
 
-/** Shown from the start at 0, so that a rate over them is never missing. */
+/** Exported as 0 from the start, so that a rate over them is never missing. */
 const MINT_CODES: readonly MintCode[] = [
   "mint_rejected",
   "mint_unavailable",
@@ -34,14 +34,14 @@ const MINT_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 export interface Metrics extends MintEvents, SwapEvents {
   readonly checked: (outcome: CheckOutcome, durationMs: number) => void;
   readonly pushed: (outcome: PushOutcome) => void;
-  /** The Prometheus text of everything. */
+  /** All metrics in the Prometheus text format. */
   readonly render: () => Promise<string>;
   readonly contentType: string;
 }
 
-/** What the metrics say of the server around them. */
+/** The state that is read at each scrape. */
 export interface MetricsOptions {
-  /** The configured audiences, the only ones named in a label, with their unexpired tokens. */
+  /** The configured audiences, the only ones that become labels, with their unexpired tokens. */
   readonly readiness: () => readonly {
     readonly audience: string;
     readonly token: IdToken | undefined;
@@ -50,22 +50,22 @@ export interface MetricsOptions {
   readonly credential: Credential;
 }
 
-/** Creates the server's metrics, in a registry of their own beside the process's. */
+/** Creates the server's and the process's metrics in a registry of their own. */
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  collectProcessMetrics(registry);
   const checks = createCheckMetrics(registry);
   const pushes = createPushMetrics(registry);
   const mints = createMintMetrics(registry);
   const swaps = createCredentialMetrics(registry, options.credential);
   const expiry: Gauge = new Gauge({
     name: "idtoken_authz_token_expiry_timestamp_seconds",
-    help: "When the last token of each configured audience expires; 0 before the first.",
+    help: "Expiry of the latest token of each configured audience; 0 before the first.",
     labelNames: ["audience"],
     registers: [registry],
     collect: () => {
       for (const { audience, token } of options.readiness()) {
-        // Once expired it keeps its value, for alerts to compare with the time.
+        // An expired token leaves its value, for alerts to compare with the current time.
         if (token === undefined) expiry.inc({ audience }, 0);
         else expiry.set({ audience }, token.expiresAtSeconds);
       }
@@ -87,6 +87,18 @@ export function createMetrics(options: MetricsOptions): Metrics {
   };
 }
 
+/** Gauges whose names end as a counter's; each is the sum of one that has a label per type. */
+const MISNAMED = [
+  "nodejs_active_handles_total",
+  "nodejs_active_requests_total",
+  "nodejs_active_resources_total",
+];
+
+function collectProcessMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
+}
+
 function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
   const total = new Counter({
     name: "idtoken_authz_checks_total",
@@ -100,7 +112,7 @@ function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
     buckets: CHECK_BUCKETS,
     registers: [registry],
   });
-  // Looked up once: hashing labels would cost more than the rest of a check's bookkeeping.
+  // Looked up once: hashing labels would cost more than the rest of a check's metrics.
   const byOutcome = new Map(CHECK_OUTCOMES.map((outcome) => [outcome, total.labels({ outcome })]));
   for (const counter of byOutcome.values()) counter.inc(0);
   return {
@@ -114,7 +126,7 @@ function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
 function createPushMetrics(registry: Registry): Pick<Metrics, "pushed"> {
   const total = new Counter({
     name: "idtoken_authz_pushes_total",
-    help: "Secrets that Envoy asked for, by outcome.",
+    help: "Secrets requested by Envoy, by outcome.",
     labelNames: ["outcome"],
     registers: [registry],
   });
@@ -125,19 +137,19 @@ function createPushMetrics(registry: Registry): Pick<Metrics, "pushed"> {
 function createMintMetrics(registry: Registry): MintEvents {
   const total = new Counter({
     name: "idtoken_authz_mints_total",
-    help: "Exchanges for an ID token, by outcome and reason.",
+    help: "Attempts to mint an ID token, by outcome and reason.",
     labelNames: ["outcome", "reason"],
     registers: [registry],
   });
   const seconds = new Histogram({
     name: "idtoken_authz_mint_duration_seconds",
-    help: "Time of an exchange for an ID token, waiting for its turn included.",
+    help: "Time to mint an ID token, including the wait in the queue.",
     buckets: MINT_BUCKETS,
     registers: [registry],
   });
   const skew = new Gauge({
     name: "idtoken_authz_clock_skew_seconds",
-    help: "How far this machine's clock is ahead of the issuer's, by its last answer; negative: behind.",
+    help: "Seconds by which this machine's clock is ahead of the issuer's; negative when behind.",
     registers: [registry],
   });
   return {
@@ -161,7 +173,7 @@ function createCredentialMetrics(registry: Registry, initial: Credential): SwapE
     labelNames: ["type", "principal", "key_id"],
     registers: [registry],
     collect: () => {
-      // A metadata server may have named another principal since the last look.
+      // A metadata server may have reported another principal since the last scrape.
       const { type, principal, keyId } = current;
       info.reset();
       info.set({ type, principal, key_id: keyId }, 1);
@@ -169,7 +181,7 @@ function createCredentialMetrics(registry: Registry, initial: Credential): SwapE
   });
   const swaps = new Counter({
     name: "idtoken_authz_credential_swaps_total",
-    help: "Tries to change to a new content of the credential file, by outcome.",
+    help: "Attempts to rotate to the credential file's new content, by outcome.",
     labelNames: ["outcome"],
     registers: [registry],
   });

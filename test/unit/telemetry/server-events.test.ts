@@ -12,7 +12,7 @@ import type { IdToken } from "../../../src/tokens/id-token.ts";
 const AUDIENCE = "https://a.run.app";
 const token: IdToken = {
   audience: AUDIENCE,
-  header: "Bearer secret",
+  header: "Bearer eyJtoken",
   expiresAtSeconds: 1_800_000_000,
   obtainedAt: { wallMs: 0, monotonicMs: 0 },
   lifeMs: 3_600_000,
@@ -39,7 +39,7 @@ describe("logServerEvents", () => {
     expect(lines).toMatchObject([
       { event: "minted", audience: AUDIENCE, durationMs: 7, expiresAtSeconds: 1_800_000_000 },
     ]);
-    expect(JSON.stringify(lines)).not.toContain("secret");
+    expect(JSON.stringify(lines)).not.toContain("eyJtoken");
   });
 
   it.each([
