@@ -7,62 +7,91 @@ export interface CheckRequest {
   readonly host: string | undefined;
 }
 
-/** The operator's word on audiences. */
+/** Which audiences the operator has configured. */
 export interface AudiencePolicy {
-  /** The first is the default; every one is allowed. */
+  /** The first is the default; all are allowed. Each comes from `parseAudience`. */
   readonly configured: readonly string[];
-  /** Further allowed audiences, exact or with `*`, each accepted by `parseAudiencePattern`. */
+  /** Further allowed audiences, exact or with `*`. Each comes from `parseAudiencePattern`. */
   readonly allowed: readonly string[];
-  /** Whether a check that names none, where there is no default, uses `https://` + its Host. */
+  /** Whether a check that names no audience, and has no default, uses `https://` and its Host. */
   readonly fromHost: boolean;
 }
 
 export type AudienceChoice = { readonly audience: string } | { readonly refused: RefusalCode };
 
-/** Longest audience that is looked at; real ones are URLs and client IDs. */
+/** The longest audience that is considered; real ones are URLs and client IDs. */
 const MAX_LENGTH = 2048;
-/** Printable ASCII, with spaces inside only: what a header carries unchanged. */
+/** Printable ASCII with spaces only inside: what a header carries unchanged. */
 const PRINTABLE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
-/** A DNS name of two labels or more whose last label is no number, with an optional port. */
+const QUOTED = /^["'`]|["'`]$/;
+/** The scheme, authority and rest of a web URL without user information (RFC 3986, section 3). */
+const WEB_URL = /^(https?):\/\/([^/?#@]+)((?:[/?#].*)?)$/is;
+/** The host of a revision's traffic tag on Cloud Run, and after the tag the service's own host. */
+const TAGGED_HOST = /^[a-z0-9](?:[a-z0-9-]*?[a-z0-9])?---([a-z].*\.run\.app)$/;
+/** A DNS name of at least two labels, the last one not a number, with an optional port. */
 const HOST = /^((?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z](?:[a-z0-9-]*[a-z0-9])?)(?::\d{1,5})?$/;
 const MAX_HOST_LENGTH = 253 + ":65535".length;
 /** What one `*` stands for: never a `/`, so that a pattern cannot leave the host. */
 const STAR = "[A-Za-z0-9._-]+";
 
-/** Parses a configured audience. Throws an Error whose message is the rule. */
+/**
+ * The one form of an audience that is a web URL: scheme and host in lower case, without the default
+ * port, without a path that is only `/`, and on Cloud Run without a traffic tag, since the service
+ * accepts only tokens for its own URL. Any other audience stays as it is.
+ */
+export function canonicalAudience(audience: string): string {
+  const [, scheme, authority, rest] = WEB_URL.exec(audience) ?? [];
+  if (scheme === undefined || authority === undefined) return audience;
+  const protocol = scheme.toLowerCase();
+  const defaultPort = protocol === "https" ? /:(?:0*443)?$/ : /:(?:0*80)?$/;
+  const host = authority.toLowerCase().replace(defaultPort, "");
+  return `${protocol}://${TAGGED_HOST.exec(host)?.[1] ?? host}${rest === "/" ? "" : rest}`;
+}
+
+/** Parses a configured audience into its canonical form. Throws an Error whose message is the rule. */
 export function parseAudience(text: string): string {
   if (text.includes("*")) throw new Error("must be one audience; patterns go in --allow-audience");
   return parsePrintable(text);
 }
 
-/** Parses an allow-list entry. Throws an Error whose message is the rule. */
+/** Parses an allow-list entry into its canonical form. Throws an Error whose message is the rule. */
 export function parseAudiencePattern(text: string): string {
-  const [, scheme, rest = ""] = /^([a-z]+:\/\/)?(.*)$/s.exec(text) ?? [];
+  const pattern = parsePrintable(text);
+  if (!pattern.includes("*")) return pattern;
+  const [, scheme, rest = ""] = /^([a-z]+:\/\/)?(.*)$/s.exec(pattern) ?? [];
   const fixedStart = rest.slice(0, rest.indexOf("*"));
   const fixedEnd = rest.slice(rest.lastIndexOf("*") + 1);
-  const narrow =
-    !rest.includes("*") ||
+  const isNarrow =
     /^[a-z0-9-]*(?:\.[a-z0-9-]+){2,}(?:[:/]|$)/i.test(fixedEnd) ||
     (scheme === undefined ? fixedStart.length >= 4 : fixedStart.includes("/"));
-  if (!narrow) {
+  if (!isNarrow) {
     throw new Error(
       "matches too much: keep a domain after the *, as in https://*.run.app, " +
         "or a beginning before it, as in team-*",
     );
   }
-  return parsePrintable(text);
+  if (/---[^/]*\.run\.app$/.test(pattern)) {
+    throw new Error(
+      "matches no audience: a token is for the service's own URL, without the traffic tag and ---",
+    );
+  }
+  return pattern;
 }
 
 function parsePrintable(text: string): string {
   if (text.length > MAX_LENGTH || !PRINTABLE.test(text)) {
     throw new Error(`must be 1 to ${MAX_LENGTH} printable ASCII characters`);
   }
-  return text;
+  if (QUOTED.test(text)) {
+    throw new Error("must be given without quotes: those around it are part of the value");
+  }
+  return canonicalAudience(text);
 }
 
 /**
- * Builds the rule that every check goes through: the named audience if allowed, else the
- * default, else the Host's if that is switched on and allowed. The rule never throws.
+ * Creates the rule that every check goes through: the named audience if it is allowed, else the
+ * default, else the Host's if that is switched on and allowed. The audience that it chooses is in
+ * canonical form. The rule never throws.
  */
 export function createAudienceRule(
   policy: AudiencePolicy,
@@ -72,20 +101,25 @@ export function createAudienceRule(
   const [fallback] = policy.configured;
   const byDefault = fallback === undefined ? undefined : { audience: fallback };
 
-  const ifAllowed = (audience: string): AudienceChoice =>
-    audience.length <= MAX_LENGTH &&
-    (exact.has(audience) || patterns.some((pattern) => pattern.test(audience)))
+  function chooseIfAllowed(named: string): AudienceChoice {
+    if (exact.has(named)) return { audience: named };
+    if (named.length > MAX_LENGTH) return { refused: "audience_not_allowed" };
+    const audience = canonicalAudience(named);
+    return exact.has(audience) || patterns.some((pattern) => pattern.test(audience))
       ? { audience }
       : { refused: "audience_not_allowed" };
+  }
 
   return ({ named, host }) => {
-    if (named !== undefined) return ifAllowed(named);
+    if (named !== undefined) return chooseIfAllowed(named);
     if (byDefault !== undefined) return byDefault;
     if (!policy.fromHost || host === undefined || host === "") {
       return { refused: "audience_missing" };
     }
     const name = host.length > MAX_HOST_LENGTH ? undefined : HOST.exec(host.toLowerCase())?.[1];
-    return name === undefined ? { refused: "audience_not_allowed" } : ifAllowed(`https://${name}`);
+    return name === undefined
+      ? { refused: "audience_not_allowed" }
+      : chooseIfAllowed(`https://${name}`);
   };
 }
 
