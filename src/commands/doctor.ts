@@ -1,3 +1,4 @@
+import { canonicalAudience } from "../access/audience.ts";
 import { duration, serveSettings } from "../settings/serve.ts";
 import { urlOf } from "../envoy/compose.ts";
 import { proxyEnvironment } from "../credentials/metadata-server.ts";
@@ -100,7 +101,7 @@ export function parseDoctorFlags(
         // Given but wrong, it is one fault and not two.
         defaultAudience = texts.at(-1);
         const service = doctorSettings.service.read(texts);
-        if (service !== undefined) defaultAudience = urlOf(service);
+        if (service !== undefined) defaultAudience = canonicalAudience(urlOf(service));
         return service;
       },
     },

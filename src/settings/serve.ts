@@ -56,7 +56,7 @@ export const serveSettings = {
       flag: "audience",
       env: "AUDIENCE",
       placeholder: "AUDIENCE",
-      help: "Default audience, usually the service's URL. Repeat it or separate by commas for more: the first is the default, all are kept warm.",
+      help: "Default audience, usually the service's URL. Repeat it or separate by commas for more: the first is the default, all are kept warm. Of a URL, upper case in the host, the default port, a final slash and a traffic tag (TAG---) are ignored.",
     },
     parseAudience,
   ),
@@ -74,7 +74,7 @@ export const serveSettings = {
     flag: "audience-from-host",
     env: "AUDIENCE_FROM_HOST",
     default: "off",
-    help: "A check that names no audience, where there is no default, is for https:// and its Host, if that is allowed.",
+    help: "If there is no default, a check that names no audience is for https:// and its Host without the port and a traffic tag, if that is allowed.",
   }),
   tokenHeader: one(
     {

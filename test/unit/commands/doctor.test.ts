@@ -10,6 +10,11 @@ describe("parseDoctorFlags", () => {
     [[key, "--audience=a"], {}, "a"],
     [[key, url], {}, "https://hello-1234567890.europe-west1.run.app"],
     [[key, `${url}:443/`], {}, "https://hello-1234567890.europe-west1.run.app"],
+    [
+      [key, "--service-url=https://canary---svc-abc123-ew.a.run.app"],
+      {},
+      "https://svc-abc123-ew.a.run.app",
+    ],
     [[key, url, "--audience=a"], {}, "a"],
     [[key, url], { AUDIENCE: "b,c" }, "b"],
     [[key, "--audience=a"], { AUDIENCE: "b,c" }, "a"],
