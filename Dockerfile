@@ -8,7 +8,6 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY build.ts ./
 COPY src src
-COPY envoy envoy
 RUN npm run build && chmod 755 dist/idtoken-authz.cjs
 
 

@@ -44,13 +44,13 @@ const unusedParts: Plugin = {
   },
 };
 
-/** The texts of the Envoy configs, by name. */
-async function readTemplates(): Promise<Readonly<Record<string, string>>> {
-  const templates: Record<string, string> = {};
-  for await (const path of glob(join(ROOT, "envoy/*.yaml"))) {
-    templates[basename(path, ".yaml")] = await readFile(path, "utf8");
+/** The texts that Envoy configs are composed from, by file name. */
+async function readEnvoyParts(): Promise<Readonly<Record<string, string>>> {
+  const parts: Record<string, string> = {};
+  for await (const path of glob(join(ROOT, "src/envoy/parts/*"))) {
+    parts[basename(path)] = await readFile(path, "utf8");
   }
-  return templates;
+  return parts;
 }
 
 await build({
@@ -67,7 +67,7 @@ await build({
   // Where the image has Node. From 8 MB on, V8 collects no garbage before the server listens.
   banner: { js: "#!/nodejs/bin/node --min-semi-space-size=8" },
   define: {
-    ENVOY_TEMPLATES: JSON.stringify(await readTemplates()),
+    ENVOY_PARTS: JSON.stringify(await readEnvoyParts()),
     "import.meta.dirname": "__dirname",
   },
   plugins: [lazyPackages, unusedParts],

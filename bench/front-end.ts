@@ -1,7 +1,8 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createCertificateAuthority } from "../src/envoy/certificates.ts";
-import { renderEnvoyConfig } from "../src/envoy/compose.ts";
+import { composeYaml } from "../src/envoy/compose.ts";
 import { startEnvoyOn } from "../test/support/envoy-process.ts";
 import { startGoogle } from "../test/support/google.ts";
 import { startServer, type ServerProcess } from "../test/support/server-process.ts";
@@ -27,11 +28,10 @@ export async function startFrontEnd(containerPort = 0): Promise<FrontEnd> {
     await startServer([`--credentials=${keyFile}`, `--audience=https://${HOST}`]),
   );
   const { ca, certificate, key } = await writeCertificates(folder);
-  const template = await readFile(join(import.meta.dirname, "front-end.yaml"), "utf8");
-  const config = renderEnvoyConfig(template, {
-    CERTIFICATE: certificate,
-    KEY: key,
-    CONTAINER_PORT: String(containerPort),
+  const config = composeYaml("front-end", {
+    read: (file) => readFileSync(join(import.meta.dirname, file), "utf8"),
+    features: new Set(),
+    values: { CERTIFICATE: certificate, KEY: key, CONTAINER_PORT: containerPort },
   });
   const envoy = parts.use(await startEnvoyOn(config, "front end"));
   const all = parts.move();

@@ -1,6 +1,6 @@
 import { canonicalAudience } from "../access/audience.ts";
 import { duration, serveSettings } from "../settings/serve.ts";
-import { urlOf } from "../envoy/compose.ts";
+import { urlOf } from "../envoy/values.ts";
 import { proxyEnvironment } from "../credentials/metadata-server.ts";
 import {
   createChecklist,
@@ -16,7 +16,7 @@ import { checkMint, type Minted } from "../doctor/mint-check.ts";
 import { checkService } from "../doctor/service-check.ts";
 import { useProxies } from "../system/proxy.ts";
 import { formatHelp, one, parseSettings, toggle, type Values } from "../settings/table.ts";
-import { envoySettings } from "./envoy.ts";
+import { envoySettings } from "../settings/envoy.ts";
 
 const doctorSettings = {
   credentials: serveSettings.credentials,

@@ -1,90 +1,199 @@
-import { isIP } from "node:net";
-import type { Address, TcpAddress } from "../system/address.ts";
+import {
+  isCollection,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  parseDocument,
+  Scalar,
+  visit,
+  type Document,
+  type Node,
+  type Pair,
+  type YAMLMap,
+  type YAMLSeq,
+} from "yaml";
 
-/** What differs between two uses of a config. Each config takes some of these, each checked. */
-export interface EnvoyOptions {
-  /** Where connections come in; its host is an IP address. */
-  readonly listen?: TcpAddress | undefined;
-  /** Envoy's own admin endpoint; its host is an IP address. */
-  readonly admin?: TcpAddress | "none" | undefined;
-  readonly authz?: Address | undefined;
-  /** The Cloud Run service, by its own name. */
-  readonly service?: TcpAddress | undefined;
-  /** What the service's tokens are for; `service-url`: its URL. */
-  readonly audience?: string | undefined;
-  /** Where the service is reached instead. */
-  readonly connectTo?: TcpAddress | undefined;
-  /** PEM bundle that vouches for the service's certificate. */
-  readonly serviceCa?: string | undefined;
-  readonly certDir?: string | undefined;
-  /** Where the tunnel server takes requests, on every address of its host. */
-  readonly port?: number | undefined;
-  readonly target?: TcpAddress | undefined;
+/** What a config is composed from. */
+export interface Composition {
+  /** Returns the text of a part (`NAME.yaml`) or of a script (`NAME.lua`). */
+  readonly read: (file: string) => string;
+  /** The features that are on. */
+  readonly features: ReadonlySet<string>;
+  /** The values of the `${NAME}` placeholders. Without it, the placeholders stay. */
+  readonly values?: Readonly<Record<string, unknown>> | undefined;
 }
 
-const PLACEHOLDER = /\$\{([^}]*)\}/g;
-
-/** The names of a template's `${NAME}` placeholders. */
-export function placeholdersOf(template: string): ReadonlySet<string> {
-  return new Set([...template.matchAll(PLACEHOLDER)].map(([, name = ""]) => name));
-}
+const PLACEHOLDER = /\$\{(\w+)\}/g;
+/** The comment above an example until the example itself becomes a comment. */
+const EXAMPLE_MARK = "(example)";
 
 /**
- * Fills a template's `${NAME}` placeholders. Throws an Error that names every placeholder without
- * a variable and every variable without a placeholder.
+ * Composes a YAML file, comments included, from the part `name` and the parts it refers to:
+ *
+ * - `!part NAME` is replaced by another part. `!part NAME if FEATURE` is left out if the feature is
+ *   off. A part that is a list adds all its items to the list that refers to it.
+ * - `!lua NAME` is replaced by the text of a script.
+ * - `!if:FEATURE`, before a key or a list item, leaves it out if the feature is off.
+ * - `!example`, before a list item, turns it into a comment.
+ * - `${NAME}` is replaced by its value, which may be of any type unless it is in quotes.
+ *
+ * Throws an Error that lists every placeholder without a value.
  */
-export function renderEnvoyConfig(
-  template: string,
-  variables: Readonly<Record<string, string>>,
-): string {
-  const wanted = placeholdersOf(template);
-  const faults = [
-    ...[...wanted]
-      .filter((name) => !Object.hasOwn(variables, name))
-      .map((name) => `no variable for \${${name}}`),
-    ...Object.keys(variables)
-      .filter((name) => !wanted.has(name))
-      .map((name) => `no placeholder for ${name}`),
-  ];
-  if (faults.length > 0) throw new Error(`the template does not fit: ${faults.join(", ")}`);
-  return template.replace(PLACEHOLDER, (_, name: string) => variables[name] ?? "");
+export function composeYaml(name: string, composition: Composition): string {
+  const document = parsePart(name, composition);
+  if (document.contents !== null) expandChildren(document.contents, composition);
+  if (composition.values !== undefined) fillPlaceholders(document, composition.values);
+  return commentOutExamples(document.toString({ lineWidth: 0 }));
 }
 
-/** The variables for the options that are given, as text that is safe inside the templates. */
-export function envoyVariables(options: EnvoyOptions): Readonly<Record<string, string>> {
-  const { listen, admin, authz, service, audience, serviceCa, certDir, port, target } = options;
-  const reached = options.connectTo ?? service;
-  return {
-    ...(listen && { LISTEN_HOST: listen.host, LISTEN_PORT: String(listen.port) }),
-    ...(admin && { ADMIN: admin === "none" ? "{}" : `{address: ${addressYaml(admin)}}` }),
-    ...(authz && { AUTHZ_CLUSTER_TYPE: clusterType(authz), AUTHZ_ADDRESS: addressYaml(authz) }),
-    ...(service && { SERVICE_HOST: service.host }),
-    ...(service &&
-      audience && { AUDIENCE: audience === "service-url" ? urlOf(service) : audience }),
-    ...(reached && { SERVICE_ADDRESS: reached.host, SERVICE_PORT: String(reached.port) }),
-    ...(serviceCa !== undefined && { SERVICE_CA: serviceCa }),
-    ...(certDir !== undefined && { CERT_DIR: certDir }),
-    ...(port !== undefined && { PORT: String(port) }),
-    ...(target && {
-      TARGET_CLUSTER_TYPE: clusterType(target),
-      TARGET_HOST: target.host,
-      TARGET_PORT: String(target.port),
-    }),
+/** The names of a text's `${NAME}` placeholders, in order of appearance. */
+export function placeholdersOf(text: string): ReadonlySet<string> {
+  return new Set([...text.matchAll(PLACEHOLDER)].map(([, name = ""]) => name));
+}
+
+function parsePart(name: string, { read }: Composition): Document {
+  // Of two keys with the same name, conditions leave one.
+  const uniqueKeys = (a: unknown, b: unknown) =>
+    isScalar(a) && isScalar(b) && a.value === b.value && a.tag === b.tag;
+  const document = parseDocument(read(`${name}.yaml`), { uniqueKeys });
+  const [error] = document.errors;
+  if (error !== undefined) throw new Error(`part ${name}: ${error.message}`, { cause: error });
+  return document;
+}
+
+function expandChildren(node: Node, composition: Composition): void {
+  if (!isCollection(node)) return;
+  moveCommentToFirstItem(node);
+  if (isMap(node)) expandMap(node as YAMLMap<Node, Node | null>, composition);
+  if (isSeq(node)) expandSeq(node as YAMLSeq<Node>, composition);
+}
+
+function expandMap(map: YAMLMap<Node, Node | null>, composition: Composition): void {
+  map.items = map.items.filter(({ key }) => isIncluded(key, composition));
+  for (const pair of map.items) {
+    if (pair.value !== null) pair.value = expand(pair.value, composition);
+  }
+}
+
+function expandSeq(seq: YAMLSeq<Node>, composition: Composition): void {
+  seq.items = seq.items
+    .filter((item) => isIncluded(item, composition))
+    .flatMap((item) => {
+      const expanded = expand(item, composition);
+      return expanded !== item && isSeq(expanded) ? (expanded.items as Node[]) : [expanded];
+    });
+  for (const item of seq.items) if (isMap(item)) moveCommentAbove(item);
+}
+
+/** Returns what replaces a node: usually the node itself, with its children expanded. */
+function expand(node: Node, composition: Composition): Node {
+  if (!isScalar(node) || (node.tag !== "!part" && node.tag !== "!lua")) {
+    expandChildren(node, composition);
+    return node;
+  }
+  const [name = ""] = String(node.value).split(" ");
+  const replacement =
+    node.tag === "!part" ? expandPart(name, composition) : scriptNode(name, composition);
+  if (node.anchor !== undefined) replacement.anchor = node.anchor;
+  const first = isSeq(replacement) ? (replacement.items[0] as Node) : replacement;
+  if (node.spaceBefore === true) first.spaceBefore = true;
+  addCommentBefore(first, node.commentBefore);
+  return replacement;
+}
+
+function expandPart(name: string, composition: Composition): YAMLMap | YAMLSeq {
+  const { contents, commentBefore } = parsePart(name, composition);
+  if (!isCollection(contents)) throw new Error(`part ${name}: must be a map or a list`);
+  addCommentBefore(contents, commentBefore);
+  expandChildren(contents, composition);
+  return contents;
+}
+
+function scriptNode(name: string, { read }: Composition): Scalar {
+  const script = new Scalar(read(`${name}.lua`));
+  script.type = "BLOCK_LITERAL";
+  return script;
+}
+
+/** Whether a node stays. Removes the tag that says so. */
+function isIncluded(node: Node, { features }: Composition): boolean {
+  if (isScalar(node) && node.tag === "!part") {
+    const [, , feature] = String(node.value).split(" ");
+    return feature === undefined || features.has(feature);
+  }
+  const { tag } = node as { tag?: string };
+  const condition = tag?.startsWith("!if:") === true ? tag.slice("!if:".length) : undefined;
+  if (tag === "!example") node.commentBefore = joinComments(node.commentBefore, EXAMPLE_MARK);
+  if (tag === "!example" || condition !== undefined) delete (node as { tag?: string }).tag;
+  return condition === undefined || features.has(condition);
+}
+
+/** The parser gives the comment above the first item to the collection. The item may be left out. */
+function moveCommentToFirstItem(collection: YAMLMap | YAMLSeq | Node): void {
+  if (!isCollection(collection) || collection.flow === true) return;
+  const [first] = collection.items as readonly (Node | Pair<Node>)[];
+  const node = isNode(first) ? first : first?.key;
+  if (node === undefined) return;
+  addCommentBefore(node, collection.commentBefore);
+  collection.commentBefore = null;
+}
+
+/** In a list, the comment on an item's first key belongs above the dash. */
+function moveCommentAbove(item: YAMLMap): void {
+  const [first] = item.items as readonly Pair<Node>[];
+  if (first === undefined || item.flow === true) return;
+  item.commentBefore = joinComments(item.commentBefore, first.key.commentBefore);
+  first.key.commentBefore = null;
+}
+
+/** Puts a comment above a node, and above the comments that are there already. */
+function addCommentBefore(node: Node, comment: string | null | undefined): void {
+  node.commentBefore = joinComments(comment, node.commentBefore);
+}
+
+function joinComments(...comments: readonly (string | null | undefined)[]): string | null {
+  return comments.filter(Boolean).join("\n") || null;
+}
+
+function fillPlaceholders(document: Document, values: Readonly<Record<string, unknown>>): void {
+  const missing = new Set<string>();
+  const valueOf = (name: string): unknown => {
+    if (!Object.hasOwn(values, name)) missing.add(name);
+    return values[name];
   };
+  visit(document, {
+    Scalar(_key, node) {
+      if (typeof node.value !== "string") return undefined;
+      const [placeholder, name = ""] = new RegExp(PLACEHOLDER.source).exec(node.value) ?? [];
+      if (placeholder === undefined) return undefined;
+      if (node.type === "PLAIN" && placeholder === node.value) {
+        return document.createNode(valueOf(name));
+      }
+      node.value = node.value.replaceAll(PLACEHOLDER, (_, each: string) => String(valueOf(each)));
+      return undefined;
+    },
+  });
+  if (missing.size > 0) throw new Error(`no value for ${[...missing].join(", ")}`);
 }
 
-/** A service's URL, which is what its tokens are for by default. */
-export function urlOf({ host, port }: TcpAddress): string {
-  return port === 443 ? `https://${host}` : `https://${host}:${port}`;
-}
-
-/** A name's addresses have to be asked for again and again; an IP address or a socket does not. */
-function clusterType(address: Address): "STATIC" | "STRICT_DNS" {
-  return address.kind === "tcp" && isIP(address.host) === 0 ? "STRICT_DNS" : "STATIC";
-}
-
-function addressYaml(address: Address): string {
-  return address.kind === "unix"
-    ? `{pipe: {path: "${address.path}"}}`
-    : `{socket_address: {address: "${address.host}", port_value: ${address.port}}}`;
+/** Turns the list item below each mark into a comment. */
+function commentOutExamples(text: string): string {
+  const mark = `#${EXAMPLE_MARK}`;
+  const lines: string[] = [];
+  let example: { readonly indent: number; lines: number } | undefined;
+  for (const line of text.split("\n")) {
+    const indent = line.search(/\S/);
+    // The item's first line is at the mark's indentation, all others are deeper.
+    if (example !== undefined && indent <= example.indent && example.lines > 0) example = undefined;
+    if (line.trim() === mark) {
+      example = { indent, lines: 0 };
+    } else if (example === undefined) {
+      lines.push(line);
+    } else {
+      example.lines += 1;
+      lines.push(`${line.slice(0, example.indent)}# ${line.slice(example.indent)}`);
+    }
+  }
+  return lines.join("\n");
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { isExposed, parseConfig } from "../../src/settings/serve.ts";
-import { parseEnvoyFlags } from "../../src/commands/envoy.ts";
+import { parseEnvoyFlags } from "../../src/settings/envoy.ts";
 import { ROOT } from "../support/server-process.ts";
 
 /** A container that runs the program, as a Kubernetes manifest or Compose describes it. */

@@ -1,12 +1,12 @@
 import { execFile } from "node:child_process";
-import { readdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { envoyConfigNames } from "../../src/commands/envoy.ts";
+import { envoyConfigNames } from "../../src/envoy/configs.ts";
 import { findEnvoy } from "../support/envoy-binary.ts";
-import { ROOT, runMain, runOrThrow } from "../support/server-process.ts";
+import { runMain, runOrThrow } from "../support/server-process.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
 const run = promisify(execFile);
@@ -55,9 +55,7 @@ function valuesOf(config: string, wanted: string): readonly unknown[] {
 }
 
 describe("every config in envoy/", () => {
-  it("is known to the envoy command and tested here", async () => {
-    const files = (await readdir(join(ROOT, "envoy"))).sort();
-    expect(files).toEqual(envoyConfigNames.map((name) => `${name}.yaml`).sort());
+  it("is tested here", () => {
     expect(Object.keys(CASES).sort()).toEqual([...envoyConfigNames].sort());
   });
 

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { envoySettings } from "../../src/commands/envoy.ts";
+import { envoySettings } from "../../src/settings/envoy.ts";
 import { serveSettings } from "../../src/settings/serve.ts";
 import { settingRows } from "../../src/settings/table.ts";
 import { ROOT } from "./server-process.ts";

@@ -1,0 +1,149 @@
+import { composeYaml, placeholdersOf } from "./compose.ts";
+import { readPart } from "./parts.ts";
+import { envoyValues, type EnvoyOptions } from "./values.ts";
+
+interface EnvoyConfig {
+  /** The part that the config starts from. */
+  readonly part: "gateway" | "tunnel-client" | "tunnel-server";
+  /** What `!if:FEATURE` and `!part NAME if FEATURE` ask for. */
+  readonly features: readonly Feature[];
+  /** The first lines of the config. */
+  readonly about: string;
+}
+
+type Feature =
+  /** Each request waits for a check by the auth server. */
+  | "checks"
+  /** The check names the audience of the request's route. */
+  | "audience-by-route"
+  /** Envoy fetches tokens ahead of need. */
+  | "push"
+  /** The config uses the auth server. */
+  | "tokens"
+  /** A tunnel's POST passes through an HTTP connection manager. */
+  | "http-hop";
+
+const CONFIGS = {
+  "tunnel-client": {
+    part: "tunnel-client",
+    features: ["checks", "tokens", "http-hop"],
+    about: `Accepts TCP connections and tunnels each to the TCP server behind a private Cloud Run service:
+mTLS to the tunnel server, inside a POST request to Cloud Run that carries an ID token.`,
+  },
+  "tunnel-client-push": {
+    part: "tunnel-client",
+    features: ["push", "tokens"],
+    about: `Accepts TCP connections and tunnels each to the TCP server behind a private Cloud Run service:
+mTLS to the tunnel server, inside a POST request to Cloud Run that carries an ID token. Envoy fetches
+the token ahead of need: no connection waits for the auth server, and connections succeed while it is
+down, until the token expires.`,
+  },
+  "tunnel-client-public": {
+    part: "tunnel-client",
+    features: ["http-hop"],
+    about: `Accepts TCP connections and tunnels each to the TCP server behind a Cloud Run service that allows
+unauthenticated callers: mTLS to the tunnel server, inside a POST request without a token. Only the
+client's certificate decides who gets in.`,
+  },
+  "tunnel-server": {
+    part: "tunnel-server",
+    features: [],
+    about: `The other end of the tunnel, next to a TCP server in a Cloud Run container (deployed with
+--use-http2): accepts POST streams, terminates mTLS and passes plain TCP to the server.`,
+  },
+  gateway: {
+    part: "gateway",
+    features: ["checks", "audience-by-route"],
+    about: `Accepts HTTP/1.1, HTTP/2 without TLS and gRPC on one port and sends each request to a private Cloud
+Run service, with an ID token from the auth server.
+
+More services can share the port, each with its own host name. The examples in comments below add a
+second service, and a third with a custom domain.`,
+  },
+  "gateway-push": {
+    part: "gateway",
+    features: ["push"],
+    about: `Accepts HTTP/1.1, HTTP/2 without TLS and gRPC on one port and sends each request to a private Cloud
+Run service, with an ID token that Envoy fetches from the auth server ahead of need: no request waits
+for the auth server, and requests succeed while it is down, until the token expires.
+
+More services can share the port, each with its own host name. The examples in comments below add a
+second service, and a third with a custom domain.`,
+  },
+} as const satisfies Readonly<Record<string, EnvoyConfig>>;
+
+/** A config's name, as `envoy NAME` takes it. */
+export type EnvoyConfigName = keyof typeof CONFIGS;
+
+/** The names of all configs. */
+export const envoyConfigNames = Object.keys(CONFIGS) as readonly EnvoyConfigName[];
+
+/** Whether there is a config of this name. */
+export function isEnvoyConfigName(text: string): text is EnvoyConfigName {
+  return Object.hasOwn(CONFIGS, text);
+}
+
+/** A complete config. Throws an Error that lists every missing option's placeholders. */
+export function renderEnvoyConfig(name: EnvoyConfigName, options: EnvoyOptions): string {
+  const heading = `${CONFIGS[name].about}\n\nPrinted by \`idtoken-authz envoy ${name}\`.`;
+  return `${comment(heading)}\n${compose(name, envoyValues(options))}`;
+}
+
+/** A config with `${NAME}` placeholders for envsubst, which are explained at its top. */
+export function renderEnvoyTemplate(name: EnvoyConfigName): string {
+  const body = compose(name);
+  const placeholders = placeholdersOf(body);
+  const serviceFlag = placeholders.has("SERVICE_HOST") ? " --service-url URL" : "";
+  const heading = `${CONFIGS[name].about}
+
+\`idtoken-authz envoy ${name}${serviceFlag}\` prints this config with its values. To fill it in
+yourself, set these variables (the values are examples) and pipe this file through envsubst:
+
+${exampleExports(name, placeholders)}
+${placeholders.has("AUTHZ_ADDRESS") ? `\n${CHECK_SECRET_NOTE}\n` : ""}
+Generated from src/envoy/parts by \`npm run envoy:write\`.`;
+  return `${comment(heading)}\n${body}`;
+}
+
+const CHECK_SECRET_NOTE =
+  "Envoy itself reads CHECK_SECRET, if the auth server runs with --check-secret-file.";
+
+function compose(name: EnvoyConfigName, values?: Readonly<Record<string, unknown>>): string {
+  const { part, features } = CONFIGS[name];
+  return composeYaml(part, { read: readPart, features: new Set(features), values });
+}
+
+function comment(text: string): string {
+  return `${text.replaceAll(/^.*$/gm, (line) => `# ${line}`.trimEnd())}\n`;
+}
+
+function exampleExports(name: EnvoyConfigName, placeholders: ReadonlySet<string>): string {
+  const isGateway = CONFIGS[name].part === "gateway";
+  const host = isGateway ? "api-abc123-ew.a.run.app" : "tunnel-abc123-ew.a.run.app";
+  const files =
+    name === "tunnel-server" ? "server.crt and server.key" : "client.crt and client.key";
+  const examples: Readonly<Record<string, string>> = {
+    ADMIN: "'{}'    # or '{address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}'",
+    LISTEN_HOST: "127.0.0.1",
+    LISTEN_PORT: isGateway ? "9090" : "7777",
+    PORT: "8080    # set by Cloud Run in the container",
+    CERT_DIR: `/etc/tunnel/certs    # contains ca.crt, ${files}`,
+    AUTHZ_CLUSTER_TYPE: "STATIC    # STRICT_DNS if the address is a name",
+    AUTHZ_ADDRESS:
+      "'{socket_address: {address: 127.0.0.1, port_value: 8080}}'    # or '{pipe: {path: /run/authz.sock}}'",
+    AUDIENCE: `https://${host}    # must be allowed by the auth server`,
+    SERVICE_HOST: host,
+    SERVICE_ADDRESS: `${host}    # where to connect; usually the same`,
+    SERVICE_PORT: "443",
+    SERVICE_CA: "/etc/ssl/certs/ca-certificates.crt",
+    TARGET_CLUSTER_TYPE: "STATIC    # STRICT_DNS if the host is a name",
+    TARGET_HOST: "127.0.0.1",
+    TARGET_PORT: "7777",
+  };
+  const undocumented = [...placeholders].filter((each) => examples[each] === undefined);
+  if (undocumented.length > 0) throw new Error(`no example of ${undocumented.join(", ")}`);
+  return Object.entries(examples)
+    .filter(([each]) => placeholders.has(each))
+    .map(([each, example]) => `  export ${each}=${example}`)
+    .join("\n");
+}

@@ -1,0 +1,63 @@
+import { isIP } from "node:net";
+import type { Address, TcpAddress } from "../system/address.ts";
+
+/** What differs between two uses of a config. Each config uses some of these. */
+export interface EnvoyOptions {
+  /** Where Envoy accepts connections; the host is an IP address. */
+  readonly listen?: TcpAddress | undefined;
+  /** Where Envoy serves its admin interface; the host is an IP address. */
+  readonly admin?: TcpAddress | "none" | undefined;
+  readonly authz?: Address | undefined;
+  /** The Cloud Run service, by its own host name. */
+  readonly service?: TcpAddress | undefined;
+  /** The audience of the service's tokens; `service-url` is the URL of `service`. */
+  readonly audience?: string | undefined;
+  /** Where to connect instead of to `service`. */
+  readonly connectTo?: TcpAddress | undefined;
+  /** Path of a PEM bundle with the CA of the service's certificate. */
+  readonly serviceCa?: string | undefined;
+  readonly certDir?: string | undefined;
+  /** The tunnel server's port, on all addresses. */
+  readonly port?: number | undefined;
+  readonly target?: TcpAddress | undefined;
+}
+
+/** The values of the placeholders for the options that are given. */
+export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unknown>> {
+  const { listen, admin, authz, service, audience, serviceCa, certDir, port, target } = options;
+  const reached = options.connectTo ?? service;
+  return {
+    ...(listen && { LISTEN_HOST: listen.host, LISTEN_PORT: listen.port }),
+    ...(admin && { ADMIN: admin === "none" ? {} : { address: envoyAddress(admin) } }),
+    ...(authz && { AUTHZ_CLUSTER_TYPE: clusterType(authz), AUTHZ_ADDRESS: envoyAddress(authz) }),
+    ...(service && { SERVICE_HOST: service.host }),
+    ...(service &&
+      audience && { AUDIENCE: audience === "service-url" ? urlOf(service) : audience }),
+    ...(reached && { SERVICE_ADDRESS: reached.host, SERVICE_PORT: reached.port }),
+    ...(serviceCa !== undefined && { SERVICE_CA: serviceCa }),
+    ...(certDir !== undefined && { CERT_DIR: certDir }),
+    ...(port !== undefined && { PORT: port }),
+    ...(target && {
+      TARGET_CLUSTER_TYPE: clusterType(target),
+      TARGET_HOST: target.host,
+      TARGET_PORT: target.port,
+    }),
+  };
+}
+
+/** A service's URL, which is the default audience of its tokens. */
+export function urlOf({ host, port }: TcpAddress): string {
+  return port === 443 ? `https://${host}` : `https://${host}:${port}`;
+}
+
+/** Names must be resolved again and again; IP addresses and sockets need no resolution. */
+function clusterType(address: Address): "STATIC" | "STRICT_DNS" {
+  return address.kind === "tcp" && isIP(address.host) === 0 ? "STRICT_DNS" : "STATIC";
+}
+
+/** An address as Envoy's `core.v3.Address`. */
+function envoyAddress(address: Address): object {
+  return address.kind === "unix"
+    ? { pipe: { path: address.path } }
+    : { socket_address: { address: address.host, port_value: address.port } };
+}

@@ -1,0 +1,241 @@
+import { existsSync } from "node:fs";
+import { isIP } from "node:net";
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { parseAudience } from "../access/audience.ts";
+import { envoyConfigNames, isEnvoyConfigName, type EnvoyConfigName } from "../envoy/configs.ts";
+import {
+  isHostname,
+  parseAddress,
+  parsePort,
+  parseTcpAddress,
+  type TcpAddress,
+} from "../system/address.ts";
+import { UsageError } from "../system/errors.ts";
+import { one, optional, parseSettings, type Setting, type Values } from "./table.ts";
+
+/** Where Linux distributions, BSDs and macOS store the CA certificates they trust. */
+const SYSTEM_BUNDLES = [
+  "/etc/ssl/certs/ca-certificates.crt",
+  "/etc/pki/tls/certs/ca-bundle.crt",
+  "/etc/ssl/ca-bundle.pem",
+  "/etc/ssl/cert.pem",
+];
+
+/** The flags of `envoy`, of all configs together. */
+export const envoySettings = {
+  service: optional(
+    {
+      flag: "service-url",
+      placeholder: "URL",
+      help: "The Cloud Run service, for example https://tunnel-abc123-ew.a.run.app.",
+    },
+    parseServiceUrl,
+  ),
+  audience: one(
+    {
+      flag: "audience",
+      placeholder: "AUDIENCE",
+      default: "service-url",
+      help: "The audience of the service's tokens, which the auth server must allow. For a service with a custom domain, this is its run.app URL.",
+    },
+    parseAudience,
+  ),
+  listen: one(
+    {
+      flag: "listen",
+      placeholder: "HOST:PORT",
+      default: "127.0.0.1:7777",
+      help: "Where Envoy accepts connections; the default for a gateway is 127.0.0.1:9090. Anyone who can connect can use the service, so keep it on loopback.",
+    },
+    parseListen,
+  ),
+  authz: one(
+    {
+      flag: "authz",
+      placeholder: "HOST:PORT|unix:PATH",
+      default: "127.0.0.1:8080",
+      help: "Where the auth server listens.",
+    },
+    (text) => parseAddress(text, 1),
+  ),
+  admin: one(
+    {
+      flag: "admin",
+      placeholder: "HOST:PORT",
+      default: "none",
+      help: "Where Envoy serves its admin interface, which can stop Envoy, so keep it on loopback.",
+    },
+    (text) => (text === "none" ? text : parseListen(text)),
+  ),
+  certDir: one(
+    {
+      flag: "cert-dir",
+      placeholder: "DIR",
+      default: "certs",
+      help: "Folder with ca.crt and, for the client end of the tunnel, client.crt and client.key, or for the server end, server.crt and server.key.",
+    },
+    parsePath,
+  ),
+  connectTo: optional(
+    {
+      flag: "connect-to",
+      placeholder: "HOST:PORT",
+      defaultNote: "the service's own",
+      help: "Where to connect instead, for tests and private networks. The certificate there must still be for the service's host.",
+    },
+    parseRemote,
+  ),
+  serviceCa: {
+    flag: "service-ca",
+    placeholder: "FILE",
+    defaultNote: "the system's bundle",
+    help: "CA certificates (PEM) to verify the service's certificate with.",
+    read: (texts: readonly string[]) => parsePath(texts.at(-1) ?? findSystemBundle()),
+  },
+  port: one(
+    {
+      flag: "port",
+      placeholder: "N",
+      default: "8080",
+      help: "The tunnel server's port, on all addresses of its container.",
+    },
+    (text) => parsePort(text, 0),
+  ),
+  target: one(
+    {
+      flag: "target",
+      placeholder: "HOST:PORT",
+      default: "127.0.0.1:7777",
+      help: "The TCP server behind the tunnel server.",
+    },
+    parseRemote,
+  ),
+  output: optional(
+    {
+      flag: "output",
+      placeholder: "FILE",
+      defaultNote: "standard output",
+      help: "File to write the config to, for containers without a shell.",
+    },
+    parsePath,
+  ),
+};
+
+type Key = keyof typeof envoySettings;
+
+/** The values of the flags; undefined if the config does not use them. */
+export type EnvoyFlags = { readonly [K in Key]: Values<typeof envoySettings>[K] | undefined };
+
+interface FlagsOfConfig {
+  readonly uses: readonly Key[];
+  readonly needs?: readonly Key[];
+  readonly defaults?: { readonly [K in Key]?: string };
+}
+
+const CLIENT_FLAGS = ["service", "listen", "admin", "connectTo", "serviceCa"] as const;
+const TUNNEL_CLIENT: FlagsOfConfig = {
+  uses: [...CLIENT_FLAGS, "authz", "certDir"],
+  needs: ["service"],
+};
+const GATEWAY: FlagsOfConfig = {
+  uses: [...CLIENT_FLAGS, "authz", "audience"],
+  needs: ["service"],
+  defaults: { listen: "127.0.0.1:9090" },
+};
+
+/** The flags that each config uses besides `--output`, those it needs, and its own defaults. */
+const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
+  "tunnel-client": TUNNEL_CLIENT,
+  "tunnel-client-push": TUNNEL_CLIENT,
+  "tunnel-client-public": { uses: [...CLIENT_FLAGS, "certDir"], needs: ["service"] },
+  "tunnel-server": { uses: ["port", "target", "admin", "certDir"] },
+  gateway: GATEWAY,
+  "gateway-push": GATEWAY,
+};
+
+/** Reads NAME and its flags. Throws a UsageError that lists every fault. */
+export function parseEnvoyFlags(argv: readonly string[]): {
+  readonly name: EnvoyConfigName;
+  readonly options: EnvoyFlags;
+} {
+  const name = findName(argv) ?? "";
+  const known = isEnvoyConfigName(name);
+  const names = `one of ${envoyConfigNames.join(", ")}`;
+  const faults = known || name === "" ? [] : [`NAME ${JSON.stringify(name)}: must be ${names}`];
+  try {
+    const settings = known ? settingsOf(name) : envoySettings;
+    const { values } = parseSettings(settings, argv, {}, [`NAME (${names})`]);
+    if (known) return { name, options: values };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    faults.push(error.message);
+  }
+  throw new UsageError(faults);
+}
+
+/** The first argument that is neither a flag nor a flag's value. */
+function findName(argv: readonly string[]): string | undefined {
+  const flags = Object.values(envoySettings).map(({ flag }) => [flag, { type: "string" }] as const);
+  const options = Object.fromEntries(flags);
+  const { positionals } = parseArgs({ args: [...argv], options, strict: false });
+  return positionals[0];
+}
+
+/**
+ * The settings of one config: flags that it does not use are refused, flags that it needs are
+ * required, and its own defaults apply.
+ */
+function settingsOf(name: EnvoyConfigName): {
+  readonly [K in Key]: Setting<EnvoyFlags[K]>;
+} {
+  const { uses, needs = [], defaults = {} } = CONFIGS[name];
+  const entries = (Object.keys(envoySettings) as Key[]).map((key) => {
+    const setting = envoySettings[key];
+    const byDefault = defaults[key];
+    const read = (texts: readonly string[]) => {
+      if (key === "output" || uses.includes(key)) {
+        if (texts.length === 0 && needs.includes(key)) throw new Error("must be given");
+        return setting.read(texts.length === 0 && byDefault !== undefined ? [byDefault] : texts);
+      }
+      if (texts.length > 0) throw new Error(`${name} does not use this flag`);
+      return undefined;
+    };
+    return [key, { ...setting, read }];
+  });
+  return Object.fromEntries(entries) as { readonly [K in Key]: Setting<EnvoyFlags[K]> };
+}
+
+function parseServiceUrl(text: string): TcpAddress {
+  const [, host = "", port = "443"] = /^https:\/\/([^:/]*)(?::(\d+))?\/?$/i.exec(text) ?? [];
+  if (!isHostname(host) || isIP(host) !== 0) {
+    throw new Error("must be https://HOST or https://HOST:PORT, without a path");
+  }
+  return { kind: "tcp", host: host.toLowerCase(), port: parsePort(port) };
+}
+
+/** Envoy does not resolve names to listen on. */
+function parseListen(text: string): TcpAddress {
+  const address = parseTcpAddress(text);
+  if (address.host.toLowerCase() === "localhost") return { ...address, host: "127.0.0.1" };
+  if (isIP(address.host) === 0) throw new Error("must have an IP address for a host");
+  return address;
+}
+
+function parseRemote(text: string): TcpAddress {
+  return parseTcpAddress(text, 1);
+}
+
+/** Absolute, because Envoy may be started in another folder. */
+function parsePath(text: string): string {
+  if (text === "") throw new Error("must be a path");
+  return resolve(text);
+}
+
+function findSystemBundle(): string {
+  const bundle = SYSTEM_BUNDLES.find((path) => existsSync(path));
+  if (bundle === undefined) {
+    throw new Error(`must be given, as this system has none of ${SYSTEM_BUNDLES.join(", ")}`);
+  }
+  return bundle;
+}

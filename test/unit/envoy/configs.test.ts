@@ -1,0 +1,163 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import {
+  envoyConfigNames,
+  isEnvoyConfigName,
+  renderEnvoyConfig,
+  renderEnvoyTemplate,
+  type EnvoyConfigName,
+} from "../../../src/envoy/configs.ts";
+import type { EnvoyOptions } from "../../../src/envoy/values.ts";
+
+const FOLDER = join(import.meta.dirname, "../../../envoy");
+
+const tcp = (host: string, port: number) => ({ kind: "tcp", host, port }) as const;
+const OPTIONS: EnvoyOptions = {
+  listen: tcp("127.0.0.1", 9090),
+  admin: "none",
+  authz: tcp("127.0.0.1", 8080),
+  service: tcp("api-abc123-ew.a.run.app", 443),
+  audience: 'an "odd" audience: # $x',
+  serviceCa: "/ca.pem",
+  certDir: "/certs",
+  port: 8080,
+  target: tcp("127.0.0.1", 7777),
+};
+
+interface Named {
+  readonly name: string;
+  readonly [key: string]: unknown;
+}
+
+interface Bootstrap {
+  readonly static_resources: { readonly listeners: Named[]; readonly clusters: Named[] };
+}
+
+const read = (name: EnvoyConfigName) => parse(renderEnvoyConfig(name, OPTIONS)) as Bootstrap;
+const named = (list: readonly Named[], name: string) => list.find((each) => each.name === name);
+
+/** Every value of a key, at any depth. */
+function valuesOf(node: unknown, key: string): readonly unknown[] {
+  if (typeof node !== "object" || node === null) return [];
+  return Object.entries(node).flatMap(([name, value]) =>
+    name === key ? [value] : valuesOf(value, key),
+  );
+}
+
+/** The same without some keys, at any depth. */
+function without(node: unknown, ...keys: readonly string[]): unknown {
+  if (Array.isArray(node)) return node.map((each) => without(each, ...keys));
+  if (typeof node !== "object" || node === null) return node;
+  const kept = Object.entries(node).filter(([key]) => !keys.includes(key));
+  return Object.fromEntries(kept.map(([key, value]) => [key, without(value, ...keys)]));
+}
+
+describe("the files in envoy/", () => {
+  it("are one for each config", async () => {
+    const files = (await readdir(FOLDER)).filter((file) => file.endsWith(".yaml"));
+    expect(files.sort()).toEqual(envoyConfigNames.map((name) => `${name}.yaml`).sort());
+  });
+
+  it.each(envoyConfigNames)("%s.yaml is what `npm run envoy:write` writes", async (name) => {
+    const file = await readFile(join(FOLDER, `${name}.yaml`), "utf8");
+    expect(file).toBe(renderEnvoyTemplate(name));
+  });
+
+  it.each(envoyConfigNames)("%s.yaml explains the variables that it uses", async (name) => {
+    const file = await readFile(join(FOLDER, `${name}.yaml`), "utf8");
+    const [head = "", ...body] = file.split(/^(?=admin:)/m);
+    const explained = [...head.matchAll(/^# {3}export (\w+)=/gm)].map(([, each]) => each);
+    const used = [...body.join("").matchAll(/\$\{(\w+)\}/g)].map(([, each]) => each);
+    expect(new Set(explained)).toEqual(new Set(used));
+  });
+});
+
+describe("renderEnvoyConfig", () => {
+  it.each(envoyConfigNames)("%s is its file with the values filled in", (name) => {
+    const config = renderEnvoyConfig(name, OPTIONS);
+    expect(config).not.toMatch(/\$\{\w/);
+    expect(without(parse(config), "admin")).toEqual(
+      parse(fill(JSON.stringify(without(parse(renderEnvoyTemplate(name)), "admin")))),
+    );
+  });
+
+  it("sets any text as a value", () => {
+    expect(valuesOf(read("gateway"), "audience")).toEqual([OPTIONS.audience, OPTIONS.audience]);
+  });
+
+  it("fails if an option is missing, and names its placeholder", () => {
+    const { serviceCa: _, ...others } = OPTIONS;
+    expect(() => renderEnvoyConfig("gateway", others)).toThrow("SERVICE_CA");
+  });
+});
+
+/** Fills the placeholders of a config in JSON. */
+function fill(json: string): string {
+  const values: Readonly<Record<string, unknown>> = {
+    LISTEN_HOST: "127.0.0.1",
+    LISTEN_PORT: 9090,
+    AUTHZ_CLUSTER_TYPE: "STATIC",
+    AUTHZ_ADDRESS: { socket_address: { address: "127.0.0.1", port_value: 8080 } },
+    SERVICE_HOST: "api-abc123-ew.a.run.app",
+    AUDIENCE: OPTIONS.audience,
+    SERVICE_ADDRESS: "api-abc123-ew.a.run.app",
+    SERVICE_PORT: 443,
+    SERVICE_CA: "/ca.pem",
+    CERT_DIR: "/certs",
+    PORT: 8080,
+    TARGET_CLUSTER_TYPE: "STATIC",
+    TARGET_HOST: "127.0.0.1",
+    TARGET_PORT: 7777,
+  };
+  return json
+    .replaceAll(/"\$\{(\w+)\}"/g, (_, name: string) => JSON.stringify(values[name]))
+    .replaceAll(/\$\{(\w+)\}/g, (_, name: string) => String(values[name]));
+}
+
+describe("isEnvoyConfigName", () => {
+  it("accepts the names of configs only", () => {
+    expect(isEnvoyConfigName("gateway")).toBe(true);
+    expect(isEnvoyConfigName("toString")).toBe(false);
+  });
+});
+
+describe.each(["gateway", "gateway-push"] as const)("%s", (name) => {
+  it("ends no stream, however long or idle", () => {
+    const config = without(read(name).static_resources.listeners, "http_filters");
+    const routes = valuesOf(config, "route") as readonly { readonly timeout?: string }[];
+    expect(routes.map(({ timeout }) => timeout)).toEqual(["0s", "0s"]);
+    expect(valuesOf(config, "stream_idle_timeout")).toEqual(["0s"]);
+    for (const bound of ["max_stream_duration", "request_timeout", "max_connection_duration"]) {
+      expect(valuesOf(config, bound)).toEqual([]);
+    }
+  });
+});
+
+describe("the configs with push", () => {
+  it("differ from those with checks only in what concerns the token", () => {
+    const [check, push] = [read("gateway"), read("gateway-push")].map(
+      ({ static_resources: { listeners, clusters } }) => ({
+        listeners: without(
+          listeners,
+          "http_filters",
+          "access_log",
+          "local_reply_config",
+          "id_token",
+          "typed_per_filter_config",
+        ),
+        clusters: clusters.filter((each) => each.name !== "authz"),
+      }),
+    );
+    expect(push).toEqual(check);
+    const [tunnelCheck, tunnelPush] = [read("tunnel-client"), read("tunnel-client-push")].map(
+      ({ static_resources: { listeners, clusters } }) => [
+        named(listeners, "tcp"),
+        named(clusters, "mtls"),
+        without(named(clusters, "service"), "http_filters"),
+      ],
+    );
+    expect(tunnelPush).toEqual(tunnelCheck);
+  });
+});

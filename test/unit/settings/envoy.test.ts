@@ -1,0 +1,74 @@
+import { describe, expect, it } from "vitest";
+import { parseEnvoyFlags } from "../../../src/settings/envoy.ts";
+import { UsageError } from "../../../src/system/errors.ts";
+
+const SERVICE = ["--service-url", "https://svc-abc123-ew.a.run.app"];
+
+describe("parseEnvoyFlags", () => {
+  it("gives every option its default", () => {
+    const { name, options } = parseEnvoyFlags(["tunnel-client", ...SERVICE, "--service-ca", "/ca"]);
+    expect(name).toBe("tunnel-client");
+    expect(options).toMatchObject({
+      service: { kind: "tcp", host: "svc-abc123-ew.a.run.app", port: 443 },
+      listen: { kind: "tcp", host: "127.0.0.1", port: 7777 },
+      authz: { kind: "tcp", host: "127.0.0.1", port: 8080 },
+      admin: "none",
+      serviceCa: "/ca",
+    });
+  });
+
+  it("gives a gateway its own default port", () => {
+    const listen = (...flags: readonly string[]) =>
+      parseEnvoyFlags(["gateway", ...SERVICE, ...flags]).options.listen;
+    expect(listen()).toEqual({ kind: "tcp", host: "127.0.0.1", port: 9090 });
+    expect(listen("--listen=[::1]:80")).toEqual({ kind: "tcp", host: "::1", port: 80 });
+  });
+
+  it("leaves options undefined that the config does not use", () => {
+    expect(parseEnvoyFlags(["tunnel-server"]).options).toMatchObject({
+      service: undefined,
+      listen: undefined,
+      serviceCa: undefined,
+    });
+  });
+
+  it("accepts the name before or after the flags", () => {
+    expect(parseEnvoyFlags(["--port", "9000", "tunnel-server"]).name).toBe("tunnel-server");
+  });
+
+  it("reads a service's URL in any case, with or without a slash", () => {
+    const { options } = parseEnvoyFlags(["gateway", "--service-url=https://API.Example.COM/"]);
+    expect(options.service).toEqual({ kind: "tcp", host: "api.example.com", port: 443 });
+  });
+
+  it.each([
+    ["no name", [], "NAME (one of tunnel-client"],
+    ["an unknown name", ["tunnel"], 'NAME "tunnel": must be one of'],
+    ["no service", ["tunnel-client"], "--service-url: must be given"],
+    ["a flag of other configs", ["tunnel-server", ...SERVICE], "tunnel-server does not use this"],
+    [
+      "a service with a path",
+      ["tunnel-client", "--service-url", "https://a.b/c"],
+      "must be https://",
+    ],
+    [
+      "a service by address",
+      ["tunnel-client", "--service-url", "https://1.2.3.4"],
+      "must be https",
+    ],
+    ["a listener by name", ["tunnel-client", ...SERVICE, "--listen", "a.b:1"], "an IP address"],
+    ["an empty path", ["tunnel-server", "--cert-dir", ""], "must be a path"],
+    ["a port of 0 to connect to", ["tunnel-server", "--target", "a.b:0"], "must be a port"],
+    ["a hostname with an underscore", ["tunnel-server", "--target", "a_b:1"], "must be HOST:PORT"],
+    ["an empty audience", ["gateway", ...SERVICE, "--audience", ""], "--audience"],
+    [
+      "a pattern as audience",
+      ["gateway", ...SERVICE, "--audience=https://*.run.app"],
+      "--audience",
+    ],
+    ["an audience of two lines", ["gateway", ...SERVICE, "--audience=a\nb"], "--audience"],
+  ])("refuses %s", (_what, argv, rule) => {
+    expect(() => parseEnvoyFlags(argv)).toThrow(UsageError);
+    expect(() => parseEnvoyFlags(argv)).toThrow(rule);
+  });
+});
