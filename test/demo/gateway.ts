@@ -9,23 +9,23 @@ const DRAWING = `
                     auth server ── Google's token endpoint
 `;
 
-/** Shows the gateway: a request that brings no token of its own, and whom the service sees. */
+/** Demonstrates the gateway: a client without a token, and the caller that Cloud Run sees. */
 export async function demoGateway({ push, keep }: DemoFlags): Promise<void> {
   print(DRAWING);
   await using container = await startHttpService({
     request: (request, response) =>
       response.end(`Congrats! ${request.method} ${request.url} has reached a private service.\n`),
   });
-  step(`HTTP server of the service, on port ${container.containerPort}`);
+  step(`the service's HTTP server on port ${container.containerPort}`);
   const config = push ? "gateway-push" : "gateway";
   await using gateway = await startGateway({ onStep: step, container, config });
   const { google } = gateway;
   const status = await requestWithoutToken(google, API_HOST);
   if (status !== 403) throw new Error(`a request without a token got ${status}`);
-  step("✓ a direct request to Cloud Run without a token is refused: 403");
+  step("✓ a direct request to Cloud Run without a token is denied: 403");
   if (push && !keep) {
     await gateway.authServer.stop("SIGKILL");
-    step("✓ the auth server is killed, which Envoy, holding a token, does not mind");
+    step("✓ the auth server is killed; Envoy has a token and does not need it");
   }
   const response = await fetch(`${gateway.url}/hello`, {
     headers: { authorization: "Basic eA==" },
@@ -35,7 +35,7 @@ export async function demoGateway({ push, keep }: DemoFlags): Promise<void> {
   const caller = google.cloudRun.requests.at(-1)?.identity;
   if (caller?.audience !== API_AUDIENCE) throw new Error("the request came without its token");
   step(`✓ Cloud Run sees ${caller.email} with a token for ${API_AUDIENCE}`);
-  step(`✓ a client that knows nothing of it receives:`);
+  step("✓ the client, which sent no token, receives:");
   print(`\n${text}`);
   if (keep) await keepRunning(whatToTry(gateway));
 }
@@ -43,7 +43,7 @@ export async function demoGateway({ push, keep }: DemoFlags): Promise<void> {
 function whatToTry({ url, authServer, envoy }: Gateway): string {
   return `  curl -i ${url}/hello                  # a private service, without a token of your own
   curl -i --http2-prior-knowledge ${url}/hello
-  curl -i ${authServer.url}/check                  # what Envoy is told
+  curl -i ${authServer.url}/check                  # the answer to a check
   curl ${authServer.url}/metrics
-  curl 127.0.0.1:${envoy.adminPort}/clusters                         # Envoy's view`;
+  curl 127.0.0.1:${envoy.adminPort}/clusters                         # Envoy's clusters`;
 }

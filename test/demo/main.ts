@@ -5,12 +5,12 @@ import { demoTunnel } from "./tunnel.ts";
 
 const HELP = `Usage: npm run demo [-- --gateway] [--push] [--keep]
 
-Starts the whole path of a connection on this machine, with stand-ins for Google alone, and shows
-what gets through and what does not.
+Runs every part of the system on this machine, with stand-ins only for Google, and shows what gets
+through and what does not.
 
-  --gateway  an HTTP request through the gateway, instead of a TCP connection through the tunnel
-  --push     the token by push, instead of a check for each request
-  --keep     leave it running until Ctrl-C, and print what to try
+  --gateway  send an HTTP request through the gateway, not a TCP connection through the tunnel
+  --push     deliver the token by push, without a check for each request
+  --keep     keep everything running until Ctrl-C, and print commands to try
 `;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -29,7 +29,7 @@ async function main(args: string[]): Promise<number> {
     print(HELP);
     return 0;
   }
-  // What was started is ended, and every folder removed, as this process exits.
+  // Everything that was started is stopped, and every folder removed, when this process exits.
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
   try {
     await (flags.gateway ? demoGateway(flags) : demoTunnel(flags));

@@ -12,7 +12,7 @@ const DRAWING = `
 `;
 const IN_TIME = { timeoutMs: 10_000 };
 
-/** Shows the tunnel: what is refused, and the banner from its far end. */
+/** Demonstrates the tunnel: what it refuses, and the banner of the TCP server behind it. */
 export async function demoTunnel({ push, keep }: DemoFlags): Promise<void> {
   print(DRAWING);
   const client = push ? "tunnel-client-push" : "tunnel-client";
@@ -21,10 +21,10 @@ export async function demoTunnel({ push, keep }: DemoFlags): Promise<void> {
   step(await withoutClientCertificate(tunnel));
   if (push && !keep) {
     await tunnel.authServer.stop("SIGKILL");
-    step("✓ the auth server is killed, which Envoy, holding a token, does not mind");
+    step("✓ the auth server is killed; Envoy has a token and does not need it");
   }
   const banner = await readBanner(tunnel.port, IN_TIME);
-  step("✓ a TCP client at the tunnel's near end receives, from its far end:");
+  step("✓ a TCP client receives, through the tunnel:");
   print(`\n${banner}\n`);
   if (keep) await keepRunning(whatToTry(tunnel));
 }
@@ -32,7 +32,7 @@ export async function demoTunnel({ push, keep }: DemoFlags): Promise<void> {
 async function directWithoutToken({ google }: Tunnel): Promise<string> {
   const status = await requestWithoutToken(google, TUNNEL_HOST);
   if (status !== 403) throw new Error(`a request without a token got ${status}`);
-  return "✓ a direct request to Cloud Run without a token is refused: 403";
+  return "✓ a direct request to Cloud Run without a token is denied: 403";
 }
 
 async function withoutClientCertificate({ google, authServer, certDir }: Tunnel): Promise<string> {
@@ -45,15 +45,15 @@ async function withoutClientCertificate({ google, authServer, certDir }: Tunnel)
   });
   const tls = "tls" in outcome ? outcome.tls : `status ${outcome.status}`;
   if (!tls.includes("CERTIFICATE_REQUIRED")) throw new Error(`without a certificate: ${tls}`);
-  return "✓ a tunnel with a token and without a client certificate is refused: certificate required";
+  return "✓ a tunnel with a token but without a client certificate is refused: certificate required";
 }
 
 function whatToTry({ port, authServer, google, tunnelClient }: Tunnel): string {
   return `  nc 127.0.0.1 ${port}                        # the TCP server echoes what you type
-  curl -i ${authServer.url}/check       # what Envoy is told
+  curl -i ${authServer.url}/check       # the answer to a check
   curl -i ${authServer.url}/readyz
   curl ${authServer.url}/metrics
-  curl 127.0.0.1:${tunnelClient.adminPort}/clusters              # Envoy's view
+  curl 127.0.0.1:${tunnelClient.adminPort}/clusters              # Envoy's clusters
   curl -i --cacert ${google.caFile} \\
     --connect-to ${TUNNEL_HOST}:443:127.0.0.1:${google.cloudRun.port} https://${TUNNEL_HOST}/    # 403`;
 }

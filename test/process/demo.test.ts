@@ -13,7 +13,7 @@ const start = (...flags: readonly string[]) =>
     stdio: ["ignore", "pipe", "inherit"],
   });
 
-/** The processes of this machine whose parent is `pid` (Linux). */
+/** Lists the child processes of a process (Linux). */
 async function childrenOf(pid: number): Promise<readonly number[]> {
   const pids = (await readdir("/proc")).map(Number).filter(Number.isInteger);
   const parents = await Promise.all(
@@ -33,15 +33,15 @@ function isAlive(pid: number): boolean {
   }
 }
 
-it("ends with the banner, after what is refused was refused", async () => {
+it("the demo shows two denials and ends with the banner received through the tunnel", async () => {
   const demo = start();
   const [output] = await Promise.all([text(demo.stdout), once(demo, "close")]);
   expect(demo.exitCode).toBe(0);
   const marks = output.split("\n").filter((line) => line.includes("✓"));
   expect(marks).toEqual([
-    expect.stringContaining("without a token is refused: 403"),
+    expect.stringContaining("without a token is denied: 403"),
     expect.stringContaining("without a client certificate is refused: certificate required"),
-    expect.stringContaining("a TCP client at the tunnel's near end receives"),
+    expect.stringContaining("a TCP client receives, through the tunnel:"),
   ]);
   expect(output.trim().split("\n").at(-1)).toBe(BANNER.trim());
 });
@@ -50,7 +50,7 @@ it.each([
   [["--push"], 4, BANNER.trim()],
   [["--gateway"], 3, "Congrats! GET /hello has reached a private service."],
   [["--gateway", "--push"], 4, "Congrats! GET /hello has reached a private service."],
-])("%j ends with what came through", async (flags, marks, last) => {
+])("the demo with %j ends with the answer received", async (flags, marks, last) => {
   const demo = start(...flags);
   const [output] = await Promise.all([text(demo.stdout), once(demo, "close")]);
   expect(demo.exitCode).toBe(0);
@@ -58,17 +58,17 @@ it.each([
   expect(output.trim().split("\n").at(-1)).toBe(last);
 });
 
-it.each(["SIGINT", "SIGTERM"] as const)("leaves no process behind after %s", async (signal) => {
+it.each(["SIGINT", "SIGTERM"] as const)("the demo leaves no process after %s", async (signal) => {
   const demo = start("--keep");
   const closed = once(demo, "close");
   for await (const line of createInterface(demo.stdout)) {
-    if (line.includes("Ctrl-C ends it all")) break;
+    if (line.includes("Ctrl-C stops everything")) break;
   }
   const children = await childrenOf(demo.pid ?? 0);
   expect(children).toHaveLength(3);
   demo.kill(signal);
   await closed;
   expect(demo.exitCode).toBe(130);
-  // They were killed before it ended; the system may take a moment to bury them.
+  // They were killed before the demo ended; the system may take a moment to reap them.
   while (children.some(isAlive)) await new Promise(setImmediate);
 });

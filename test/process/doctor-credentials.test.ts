@@ -10,7 +10,7 @@ import { runDoctor } from "../support/doctor.ts";
 
 const AUDIENCE = "https://a.run.app";
 
-describe("doctor on", () => {
+describe("doctor", () => {
   let world: Credentials;
   beforeAll(async () => {
     world = await createCredentials();
@@ -31,14 +31,14 @@ describe("doctor on", () => {
     ["federatedByFile", [], TARGET],
     ["federatedByAws", [], TARGET],
     ["federatedByExecutable", [], TARGET],
-  ] as const)("a file, %s %j: nothing fails", async (file, flags, email) => {
+  ] as const)("passes for a credential file: %s %j", async (file, flags, email) => {
     const path = await world.write(world.files[file]);
     const { code, lines } = await diagnose(`--credentials=${path}`, ...flags);
     expect(lines["mint"]).toContain(`for ${AUDIENCE}, email ${email}, expires`);
     expect(code).toBe(0);
   });
 
-  it("the metadata server: nothing fails", async () => {
+  it("passes for the metadata server", async () => {
     const { code, lines } = await diagnose();
     expect(lines["file"]).toBe("✓ none: the metadata server is there");
     expect(lines["key"]).toBe(`✓ metadata_server ${MACHINE_ACCOUNT}`);
@@ -46,7 +46,7 @@ describe("doctor on", () => {
     expect(code).toBe(0);
   });
 
-  it("no credential at all: told what was looked for, on one line", async () => {
+  it("lists on one line where it looked for a credential if it finds none", async () => {
     const { code, lines, marks } = await runDoctor([`--audience=${AUDIENCE}`], {
       HOME: "/no/such/home",
       METADATA_SERVER_DETECTION: "none",

@@ -19,7 +19,7 @@ let endpoint: TokenEndpoint;
 let ca: CertificateAuthority;
 let account: ServiceAccount;
 let folder: AsyncDisposable & { readonly path: string };
-/** Makes Node trust the stand-in's authority. */
+/** The environment that makes Node trust the stand-in's CA. */
 let trust: NodeJS.ProcessEnv;
 beforeAll(async () => {
   folder = await makeTemporaryFolder();
@@ -35,7 +35,7 @@ afterAll(async () => {
   await folder?.[Symbol.asyncDispose]();
 });
 
-/** Runs doctor on the account's key, with another endpoint in its file. */
+/** Runs doctor with the account's key and another endpoint in the key file. */
 async function runAgainst(tokenUri: string, env: NodeJS.ProcessEnv = {}, timeout = "5s") {
   const path = `${folder.path}/key.json`;
   const keyFile = JSON.stringify({ ...account.keyFile, token_uri: tokenUri });
@@ -43,10 +43,10 @@ async function runAgainst(tokenUri: string, env: NodeJS.ProcessEnv = {}, timeout
   return runDoctor([`--credentials=${path}`, "--audience=a", `--timeout=${timeout}`], env);
 }
 
-describe("DNS and TCP", () => {
-  it("tell a name that does not exist", async () => {
+describe("doctor on DNS and TCP", () => {
+  it("reports a name that does not exist", async () => {
     const { code, lines, marks } = await runAgainst("https://oauth2.invalid/token");
-    // Without any DNS server it is the server that is missing.
+    // On a machine without a DNS server it reports that instead.
     expect(lines["dns"]).toMatch(
       /^✗ oauth2\.invalid: (there is no such name|no DNS server answers) → check .*this machine's DNS; where only a proxy leads out, mints can take it \(HTTPS_PROXY\), Envoy cannot$/,
     );
@@ -55,7 +55,7 @@ describe("DNS and TCP", () => {
     expect(code).toBe(1);
   });
 
-  it("tell the addresses of a name, and a port where nobody listens", async () => {
+  it("shows a name's addresses and reports a port on which nothing listens", async () => {
     const { code, lines, marks } = await runAgainst("https://localhost:1/token");
     expect(lines["dns"]).toMatch(/^✓ localhost is (127\.0\.0\.1|::1)( and 1 more)?$/);
     expect(lines["tcp"]).toBe(
@@ -66,8 +66,8 @@ describe("DNS and TCP", () => {
   });
 });
 
-describe("TLS", () => {
-  it("passes, and so does what comes after it", async () => {
+describe("doctor on TLS", () => {
+  it("passes for a trusted certificate, and goes on to the mint", async () => {
     await using front = await startTlsFront({ ca, host: "localhost", port: portOf(endpoint.url) });
     const { code, lines } = await runAgainst(`https://localhost:${front.port}/token`, trust);
     expect(lines["tls"]).toMatch(
@@ -77,7 +77,7 @@ describe("TLS", () => {
     expect(code).toBe(0);
   });
 
-  it("is refused when nobody trusted vouches for the certificate", async () => {
+  it("reports a certificate of an untrusted CA", async () => {
     await using front = await startTlsFront({ ca, host: "localhost", port: portOf(endpoint.url) });
     const { code, lines, marks } = await runAgainst(`https://localhost:${front.port}/token`);
     expect(lines["tls"]).toBe(
@@ -89,7 +89,7 @@ describe("TLS", () => {
     expect(code).toBe(1);
   });
 
-  it("is refused when the certificate is for another host, or has expired", async () => {
+  it("reports a certificate for another host and an expired one", async () => {
     const port = portOf(endpoint.url);
     await using other = await startTlsFront({ ca, host: GOOGLE, port });
     const mismatch = await runAgainst(`https://localhost:${other.port}/token`, trust);
@@ -105,7 +105,7 @@ describe("TLS", () => {
     );
   });
 
-  it("is told apart from plain HTTP and from silence", async () => {
+  it("reports a server that speaks plain HTTP and one that does not answer", async () => {
     const port = portOf(endpoint.url);
     const plain = await runAgainst(`https://localhost:${port}/token`, trust);
     expect(plain.lines["tls"]).toBe("✗ localhost: it does not speak TLS → check the port");
@@ -119,9 +119,9 @@ describe("TLS", () => {
   });
 });
 
-describe("a proxy", () => {
-  /** A proxy that leads to the stand-in, which passes for Google's own endpoint. */
-  async function startWay(options: Omit<HttpProxyOptions, "port"> = {}) {
+describe("doctor with a proxy", () => {
+  /** Starts a proxy that connects to the stand-in, whatever the target. */
+  async function startProxy(options: Omit<HttpProxyOptions, "port"> = {}) {
     await using parts = new AsyncDisposableStack();
     const port = portOf(endpoint.url);
     const front = parts.use(await startTlsFront({ ca, host: GOOGLE, port }));
@@ -130,27 +130,27 @@ describe("a proxy", () => {
     return { proxy, [Symbol.asyncDispose]: () => all.disposeAsync() };
   }
 
-  it("leads to the endpoint, its own address checked and its credentials sent", async () => {
-    await using way = await startWay({ credentials: "user:pass word" });
-    const HTTPS_PROXY = `http://user:pass%20word@${way.proxy.host}`;
+  it("checks the proxy's address and reaches the endpoint with the proxy's credentials", async () => {
+    await using running = await startProxy({ credentials: "user:pass word" });
+    const HTTPS_PROXY = `http://user:pass%20word@${running.proxy.host}`;
     const run = await runAgainst(`https://${GOOGLE}/token`, { ...trust, HTTPS_PROXY });
     expect(run.lines).toMatchObject({
       dns: "✓ 127.0.0.1 (the proxy in HTTPS_PROXY) is an address already",
-      tcp: `✓ ${way.proxy.host} (the proxy in HTTPS_PROXY) accepts connections`,
-      proxy: `✓ ${way.proxy.host} connects to ${GOOGLE}:443`,
+      tcp: `✓ ${running.proxy.host} (the proxy in HTTPS_PROXY) accepts connections`,
+      proxy: `✓ ${running.proxy.host} connects to ${GOOGLE}:443`,
       tls: expect.stringMatching(`^✓ TLSv1.3, certificate for ${GOOGLE} from stand-in`),
       clock: `✓ within 1 s of ${GOOGLE}'s`,
       mint: expect.stringMatching(/^✓ ID token from https:\/\/accounts\.google\.com for a, /),
     });
     expect(run.stdout).not.toContain("pass");
-    // The checks' own tunnel, then the mint's.
-    expect(way.proxy.targets).toEqual([`${GOOGLE}:443`, `${GOOGLE}:443`]);
+    // One tunnel for the checks and one for the mint.
+    expect(running.proxy.targets).toEqual([`${GOOGLE}:443`, `${GOOGLE}:443`]);
     expect(run.code).toBe(0);
   });
 
-  it("may be reached by TLS itself", async () => {
-    await using way = await startWay();
-    const port = Number(way.proxy.host.split(":")[1]);
+  it("reaches a proxy over TLS", async () => {
+    await using running = await startProxy();
+    const port = Number(running.proxy.host.split(":")[1]);
     await using front = await startTlsFront({ ca, host: "localhost", port });
     const HTTPS_PROXY = `https://localhost:${front.port}`;
     const run = await runAgainst(`https://${GOOGLE}/token`, { ...trust, HTTPS_PROXY });
@@ -163,7 +163,7 @@ describe("a proxy", () => {
     );
   });
 
-  it("is asked for an endpoint without TLS by the whole URL", async () => {
+  it("requests an endpoint without TLS by its whole URL", async () => {
     await using proxy = await startHttpProxy({ port: portOf(endpoint.url) });
     const url = "http://127.0.0.2:44/token";
     const run = await runAgainst(url, { HTTP_PROXY: `http://${proxy.host}` });
@@ -187,33 +187,33 @@ describe("a proxy", () => {
       `the proxy cannot reach ${GOOGLE}:443: check its DNS and its way out`,
     ],
     [{ refuseWith: 405 }, 405, "check that HTTPS_PROXY names a proxy that takes CONNECT requests"],
-  ])("that refuses with %j: told what to do", async (options, status, remedy) => {
-    await using way = await startWay(options);
-    const HTTPS_PROXY = `http://${way.proxy.host}`;
+  ])("says what to do about a proxy that refuses tunnels: %j", async (options, status, remedy) => {
+    await using running = await startProxy(options);
+    const HTTPS_PROXY = `http://${running.proxy.host}`;
     const { code, lines, marks } = await runAgainst(`https://${GOOGLE}/token`, {
       ...trust,
       HTTPS_PROXY,
     });
-    const told = `✗ ${way.proxy.host} answered ${status} when asked to connect to ${GOOGLE}:443 → ${remedy}`;
-    expect(lines["proxy"]).toBe(status === 407 ? `${told}${way.proxy.host}` : told);
+    const told = `✗ ${running.proxy.host} answered ${status} when asked to connect to ${GOOGLE}:443 → ${remedy}`;
+    expect(lines["proxy"]).toBe(status === 407 ? `${told}${running.proxy.host}` : told);
     expect(marks).toBe("✓✓✓✓✗---");
     expect(code).toBe(1);
   });
 
-  it("is left out where NO_PROXY says so", async () => {
-    await using way = await startWay();
+  it("bypasses the proxy for hosts in NO_PROXY", async () => {
+    await using running = await startProxy();
     await using front = await startTlsFront({ ca, host: "localhost", port: portOf(endpoint.url) });
     const { code, lines } = await runAgainst(`https://localhost:${front.port}/token`, {
       ...trust,
-      HTTPS_PROXY: `http://${way.proxy.host}`,
+      HTTPS_PROXY: `http://${running.proxy.host}`,
       NO_PROXY: "localhost",
     });
     expect(lines).not.toHaveProperty("proxy");
-    expect(way.proxy.targets).toEqual([]);
+    expect(running.proxy.targets).toEqual([]);
     expect(code).toBe(0);
   });
 
-  it("that cannot be one is named, but not its value", async () => {
+  it("names a variable with an invalid proxy URL but does not show the value", async () => {
     const HTTPS_PROXY = "user:secret@proxy.example:3128";
     const run = await runAgainst(`https://${GOOGLE}/token`, { HTTPS_PROXY });
     expect(run.lines["dns"]).toBe(

@@ -42,8 +42,8 @@ afterEach(() => {
 const withKey = (...args: readonly string[]) => [`--credentials=${google.keyFile}`, ...args];
 const audience = "--audience=https://tunnel.example";
 
-describe("a credential, a way and a service that are fine", () => {
-  it("pass, each in one line, with exit code 0", async () => {
+describe("doctor for a working setup", () => {
+  it("prints one line per check and exits with 0", async () => {
     const { code, stdout, stderr } = await runDoctor(withKey(...google.serviceFlags(HOST)));
     const endpoint = new URL(google.endpoint.url).host;
     expect(stderr).toBe("");
@@ -63,7 +63,7 @@ describe("a credential, a way and a service that are fine", () => {
     expect(code).toBe(0);
   });
 
-  it("are told to machines as one JSON document", async () => {
+  it("prints one JSON document with --json", async () => {
     const { code, stdout } = await runDoctor(withKey("--json", ...google.serviceFlags(HOST)));
     const { passed, checks } = JSON.parse(stdout) as { passed: boolean; checks: unknown[] };
     expect(passed).toBe(true);
@@ -95,7 +95,7 @@ describe("a credential, a way and a service that are fine", () => {
     expect(code).toBe(0);
   });
 
-  it("take their settings from the environment, as serve does", async () => {
+  it("reads its settings from the environment as serve does", async () => {
     const { code, lines } = await runDoctor([], {
       GOOGLE_APPLICATION_CREDENTIALS: google.keyFile,
       AUDIENCE: "one,two",
@@ -105,19 +105,19 @@ describe("a credential, a way and a service that are fine", () => {
     expect(code).toBe(0);
   });
 
-  it("give curl its token", async () => {
+  it("prints a token that curl can use with --print-token", async () => {
     const at = `--connect-to ${HOST}:443:127.0.0.1:${google.cloudRun.port} --cacert ${google.caFile}`;
     const token = `npm run -s doctor -- --credentials ${google.keyFile} --audience https://${HOST} --print-token`;
     const script = `curl -sS -w '%{http_code}' ${at} -H "Authorization: Bearer $(${token})" https://${HOST}`;
     const { stdout, stderr } = await promisify(execFile)("sh", ["-c", script], { cwd: ROOT });
     expect(stdout).toBe("hello\n200");
-    // The report, from the same run.
+    // The same run writes its report to standard error.
     expect(stderr.match(/^✓ \w+/gm)).toHaveLength(7);
   });
 });
 
-describe("a credential file", () => {
-  it("that is missing: told what to name, and nothing else is checked", async () => {
+describe("doctor on a credential file", () => {
+  it("says how to name one if it is missing, and skips the other checks", async () => {
     const path = `${folder.path}/none.json`;
     const { code, lines, marks } = await runDoctor([`--credentials=${path}`, audience]);
     expect(lines["file"]).toBe(
@@ -132,7 +132,7 @@ describe("a credential file", () => {
   it.each([
     [0o644, "everybody", "0644"],
     [0o640, "its group", "0640"],
-  ])("with mode %o: a warning, which is no failure", async (mode, readers, shown) => {
+  ])("warns about mode %o and passes", async (mode, readers, shown) => {
     const path = `${folder.path}/my key.json`;
     await google.account.writeTo(path);
     await chmod(path, mode);
@@ -146,7 +146,7 @@ describe("a credential file", () => {
 
   it.each([
     [
-      "cut short",
+      "that is truncated",
       '{"type":"service_account","private_key":"-----BEGIN',
       "it is not JSON, or cut short",
     ],
@@ -155,24 +155,27 @@ describe("a credential file", () => {
       JSON.stringify({ type: "service_account", client_email: EMAIL, private_key: "x" }),
       "its private_key is not a readable PEM private key",
     ],
-  ])("%s: told why, and how to make a new one", async (_what, content, reason) => {
-    const path = `${folder.path}/bad.json`;
-    await writeFile(path, content, { mode: 0o600 });
-    const { code, lines, marks } = await runDoctor([`--credentials=${path}`, audience]);
-    expect(lines["key"]).toBe(
-      `✗ ${path}: no usable credential: ${reason} → give another credential, such as a new key: ` +
-        "gcloud iam service-accounts keys create FILE --iam-account=EMAIL",
-    );
-    expect(marks).toBe("✓✗-----");
-    expect(code).toBe(1);
-  });
+  ])(
+    "says why a file %s is unusable and how to create a new key",
+    async (_what, content, reason) => {
+      const path = `${folder.path}/bad.json`;
+      await writeFile(path, content, { mode: 0o600 });
+      const { code, lines, marks } = await runDoctor([`--credentials=${path}`, audience]);
+      expect(lines["key"]).toBe(
+        `✗ ${path}: no usable credential: ${reason} → give another credential, such as a new key: ` +
+          "gcloud iam service-accounts keys create FILE --iam-account=EMAIL",
+      );
+      expect(marks).toBe("✓✗-----");
+      expect(code).toBe(1);
+    },
+  );
 });
 
-describe("the clock", () => {
+describe("doctor on the clock", () => {
   it.each([
     [420, "behind"],
     [-420, "ahead of"],
-  ])("that is 420 s off: told, and why the mint failed", async (offsetSeconds, side) => {
+  ])("reports a skew of %i s and that the mint failed for it", async (offsetSeconds, side) => {
     google.endpoint.setClockOffset(offsetSeconds * 1000);
     const { code, lines, marks } = await runDoctor(withKey(...google.serviceFlags(HOST)));
     expect(lines["clock"]).toMatch(
@@ -189,7 +192,7 @@ describe("the clock", () => {
     expect(code).toBe(1);
   });
 
-  it("that is a minute off: a warning", async () => {
+  it("warns about a skew of one minute", async () => {
     google.endpoint.setClockOffset(60_000);
     const { code, lines } = await runDoctor(withKey(audience));
     expect(lines["clock"]).toMatch(
@@ -199,8 +202,8 @@ describe("the clock", () => {
   });
 });
 
-describe("the token endpoint", () => {
-  it("that hangs: told within the time given", async () => {
+describe("doctor on the token endpoint", () => {
+  it("reports within the timeout that it hangs", async () => {
     google.endpoint.setFault({ kind: "hang" });
     const { code, lines } = await runDoctor(withKey(audience, "--timeout=300ms"));
     expect(lines["clock"]).toMatch(
@@ -210,7 +213,7 @@ describe("the token endpoint", () => {
     expect(code).toBe(1);
   });
 
-  it("that refuses a key which is deleted: told how to look and how to make one", async () => {
+  it("says how to list and create keys if it rejects a deleted one", async () => {
     const other = createServiceAccount({ tokenUri: google.endpoint.url });
     const path = `${folder.path}/other.json`;
     await other.writeTo(path);
@@ -224,13 +227,13 @@ describe("the token endpoint", () => {
     expect(code).toBe(1);
   });
 
-  it("that echoes the assertion: shown nowhere", async () => {
+  it("never shows an assertion that it echoes", async () => {
     google.endpoint.setFault({ kind: "echo" });
     const { lines } = await runDoctor(withKey(audience));
     expect(lines["mint"]).toMatch(/^✗ the token endpoint refused: invalid_grant → see whether/);
   });
 
-  it("that is another page, huge or a captive portal's: refused", async () => {
+  it("rejects a huge answer and a captive portal's page", async () => {
     for (const kind of ["huge", "html"] as const) {
       google.endpoint.setFault({ kind });
       const { lines } = await runDoctor(withKey(audience));
@@ -241,8 +244,8 @@ describe("the token endpoint", () => {
   });
 });
 
-describe("the service", () => {
-  it("that does not take the audience: 401, and the two ways to mend it", async () => {
+describe("doctor on the service", () => {
+  it("explains a 401 for a wrong audience, with two ways to fix it", async () => {
     const { code, lines } = await runDoctor(withKey(audience, ...google.serviceFlags(HOST)));
     expect(lines["service"]).toBe(
       `✗ https://${HOST} answered 401: it does not take the token for https://tunnel.example → ` +
@@ -253,7 +256,7 @@ describe("the service", () => {
     expect(code).toBe(1);
   });
 
-  it("that the account may not call: 403, and the command that allows it", async () => {
+  it("explains a 403 for a missing role, with the command that grants it", async () => {
     const { code, lines } = await runDoctor(withKey(...google.serviceFlags(GUARDED_HOST)));
     expect(lines["service"]).toBe(
       `✗ https://${GUARDED_HOST} answered 403: it takes the token, but ${EMAIL} may not call it → ` +
@@ -264,7 +267,7 @@ describe("the service", () => {
     expect(code).toBe(1);
   });
 
-  it("whose certificate nobody trusted vouches for: gets no token", async () => {
+  it("sends no token to a service with an untrusted certificate", async () => {
     const flags = google.serviceFlags(HOST).filter((flag) => !flag.startsWith("--service-ca"));
     const before = google.cloudRun.requests.length;
     const { code, lines } = await runDoctor(withKey(...flags));
@@ -276,7 +279,7 @@ describe("the service", () => {
     expect(code).toBe(1);
   });
 
-  it("that is not there, and a CA file that is not there: told apart", async () => {
+  it("distinguishes an unreachable service from a missing CA file", async () => {
     const gone = await runDoctor(
       withKey(`--service-url=https://${HOST}`, "--connect-to=127.0.0.1:1"),
     );
@@ -292,8 +295,8 @@ describe("the service", () => {
   });
 });
 
-describe("wrong usage", () => {
-  it("is told whole on standard error, with exit code 2, before any check", async () => {
+describe("doctor with wrong flags", () => {
+  it("lists every error on standard error and exits with 2 before any check", async () => {
     const { code, stdout, stderr } = await runDoctor(["--timeout=1h", "--wrong"]);
     expect(code).toBe(2);
     expect(stdout).toBe("");

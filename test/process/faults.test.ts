@@ -13,14 +13,14 @@ import type { TokenFault } from "../support/token-fault.ts";
 
 const A = "https://a.run.app";
 const MINT_TIMEOUT_MS = 5000;
-/** Past three quarters of an hour-long life, and short of a mint timeout later. */
+/** When the renewal of a token with a life of one hour is due. */
 const DUE_MS = 2_700_000;
 
-/** Each way the token endpoint can fail, and the code of the failed mint. */
+/** The ways in which the token endpoint can fail, with the code of the failed mint. */
 const FAULTS: readonly (readonly [string, TokenFault, string])[] = [
   ["drops connections", { kind: "refuse" }, "mint_unavailable"],
   ["hangs", { kind: "hang" }, "mint_timeout"],
-  ["resets within its answer", { kind: "reset" }, "mint_unavailable"],
+  ["resets the connection during its answer", { kind: "reset" }, "mint_unavailable"],
   ["answers 500", { kind: "status", status: 500 }, "mint_unavailable"],
   ["answers 503", { kind: "status", status: 503 }, "mint_unavailable"],
   [
@@ -33,20 +33,20 @@ const FAULTS: readonly (readonly [string, TokenFault, string])[] = [
     { kind: "status", status: 400, body: { error: "invalid_grant" } },
     "mint_rejected",
   ],
-  ["answers 400 and no OAuth error", { kind: "status", status: 400 }, "mint_invalid_answer"],
+  ["answers 400 without an OAuth error", { kind: "status", status: 400 }, "mint_invalid_answer"],
   [
     "redirects",
     { kind: "status", status: 307, headers: { location: "/token" } },
     "mint_invalid_answer",
   ],
-  ["answers nothing", { kind: "empty" }, "mint_invalid_answer"],
-  ["answers a web page", { kind: "html" }, "mint_invalid_answer"],
-  ["answers 200 MB", { kind: "huge" }, "mint_invalid_answer"],
-  ["leaves id_token out", { kind: "no_id_token" }, "mint_invalid_answer"],
-  ["answers an id_token that is a number", { kind: "id_token_not_text" }, "mint_invalid_answer"],
-  ["answers a token for another audience", { kind: "wrong_audience" }, "mint_invalid_answer"],
-  ["answers an expired token", { kind: "expired" }, "mint_invalid_answer"],
-  ["answers control characters", { kind: "control_characters" }, "mint_invalid_answer"],
+  ["answers with an empty body", { kind: "empty" }, "mint_invalid_answer"],
+  ["answers with a web page", { kind: "html" }, "mint_invalid_answer"],
+  ["answers with 200 MB", { kind: "huge" }, "mint_invalid_answer"],
+  ["answers without an id_token", { kind: "no_id_token" }, "mint_invalid_answer"],
+  ["answers with a number as id_token", { kind: "id_token_not_text" }, "mint_invalid_answer"],
+  ["answers with a token for another audience", { kind: "wrong_audience" }, "mint_invalid_answer"],
+  ["answers with an expired token", { kind: "expired" }, "mint_invalid_answer"],
+  ["answers with control characters", { kind: "control_characters" }, "mint_invalid_answer"],
   ["echoes the assertion", { kind: "echo" }, "mint_rejected"],
 ];
 
@@ -59,7 +59,7 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-/** The whole server in this process, on a clock that stands still. */
+/** Starts the whole server in this process on a clock that stands still. */
 async function startInProcess(...flags: readonly string[]) {
   endpoint.setFault(undefined);
   const clock = createFakeClock();
@@ -90,7 +90,7 @@ async function startInProcess(...flags: readonly string[]) {
 const minted = ({ event }: LogLine) => event === "minted";
 
 describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
-  it("cold: every check gets 503 with the code; one exchange, and none more in the pause", async () => {
+  it("makes checks without a cached token fail with 503 and the code, after one exchange", async () => {
     await using server = await startInProcess("--allow-audience", A);
     endpoint.setFault(fault);
     const exchange = endpoint.nextExchange();
@@ -103,7 +103,7 @@ describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
     expect(server.exchanges()).toBe(1);
   });
 
-  it("warm: every check gets the token; no exchange", async () => {
+  it("does not affect checks with a fresh token, which need no exchange", async () => {
     await using server = await startInProcess("--audience", A);
     await server.lines.line(minted);
     const { token } = await server.check();
@@ -113,7 +113,7 @@ describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
     expect(server.exchanges()).toBe(1);
   });
 
-  it("due: every check gets the old token at once; one exchange, and none more in the pause", async () => {
+  it("makes checks get the old token while renewal fails, without delay, after one exchange", async () => {
     await using server = await startInProcess("--audience", A);
     await server.lines.line(minted);
     const { token } = await server.check();

@@ -14,13 +14,13 @@ describe("healthcheck", () => {
   const flags = () => [`--credentials=${google.keyFile}`, "--audience=https://a.run.app"];
   const check = (address: string) => runMain(["healthcheck", `--listen=${address}`, ...flags()]);
 
-  it("finds a server with its tokens ready, on a TCP address", async () => {
+  it("passes for a ready server on a TCP address", async () => {
     await using server = await startServer(flags());
     await server.event("minted");
     expect(await check(server.address)).toMatchObject({ code: 0, stdout: '{"status":"ready"}\n' });
   });
 
-  it("finds it on a Unix domain socket", async () => {
+  it("passes for a ready server on a Unix domain socket", async () => {
     await using folder = await makeTemporaryFolder();
     const address = `unix:${join(folder.path, "s.sock")}`;
     await using server = await startServer(["--listen", address, ...flags()]);
@@ -28,7 +28,7 @@ describe("healthcheck", () => {
     expect(await check(address)).toMatchObject({ code: 0 });
   });
 
-  it("says what is missing while there is no token", async () => {
+  it("fails and prints what is missing while there is no token", async () => {
     google.endpoint.setFault({ kind: "status", status: 503 });
     await using server = await startServer(flags());
     await server.event("mint_failed");
@@ -38,13 +38,13 @@ describe("healthcheck", () => {
     expect(stdout).toContain('"audience":"https://a.run.app","error":"mint_unavailable"');
   });
 
-  it("names the address where nobody answers", async () => {
+  it("names the address if nothing listens there", async () => {
     const { code, stderr } = await check("127.0.0.1:1");
     expect(code).toBe(1);
     expect(stderr).toBe("127.0.0.1:1: no answer: ECONNREFUSED\n");
   });
 
-  it("asks for flags where process 1 is another program", async () => {
+  it("asks for flags if process 1 is another program", async () => {
     const { code, stderr } = await runMain(["healthcheck"]);
     expect(code).toBe(1);
     expect(stderr).toContain("process 1 is no idtoken-authz");

@@ -31,7 +31,7 @@ async function get(where: { readonly socketPath: string; readonly path: string }
 }
 
 describe("a Unix socket", () => {
-  it("is for its owner and group, and goes when the server ends", async () => {
+  it("is accessible to its owner and group only, and removed when the server ends", async () => {
     const socketPath = join(folder, "mode.sock");
     await using server = await startServer([...serveFlags, "--listen", `unix:${socketPath}`]);
     expect(server.address).toBe(`unix:${socketPath}`);
@@ -43,7 +43,7 @@ describe("a Unix socket", () => {
     await expect(stat(socketPath)).rejects.toThrow("ENOENT");
   });
 
-  it("of a dead process is replaced", async () => {
+  it("left by a dead process is replaced", async () => {
     const socketPath = join(folder, "stale.sock");
     const listen = ["--listen", `unix:${socketPath}`];
     const dead = await startServer([...serveFlags, ...listen]);
@@ -54,7 +54,7 @@ describe("a Unix socket", () => {
     expect((await get({ socketPath, path: "/livez" })).statusCode).toBe(200);
   });
 
-  it("of a live process is left alone: exit code 1", async () => {
+  it("of a live process is left alone, and the second server exits with 1", async () => {
     const socketPath = join(folder, "live.sock");
     const listen = ["--listen", `unix:${socketPath}`];
     await using live = await startServer([...serveFlags, ...listen]);
@@ -64,7 +64,7 @@ describe("a Unix socket", () => {
     expect((await get({ socketPath, path: "/livez" })).statusCode).toBe(200);
   });
 
-  it("is not put in a file's place", async () => {
+  it("does not replace a file", async () => {
     const path = join(folder, "notes.txt");
     await writeFile(path, "precious");
     const { code, stderr } = await runMain(["serve", ...serveFlags, "--listen", `unix:${path}`]);
@@ -73,7 +73,7 @@ describe("a Unix socket", () => {
     expect(await readFile(path, "utf8")).toBe("precious");
   });
 
-  it("needs its folder", async () => {
+  it("requires an existing folder", async () => {
     const path = join(folder, "missing/a.sock");
     const { code, stderr } = await runMain(["serve", ...serveFlags, "--listen", `unix:${path}`]);
     expect(code).toBe(1);
@@ -81,8 +81,8 @@ describe("a Unix socket", () => {
   });
 });
 
-describe("the second address", () => {
-  it("serves health and metrics and no tokens", async () => {
+describe("the admin address", () => {
+  it("serves health and metrics but no tokens", async () => {
     const flags = [...serveFlags, "--admin-listen", "127.0.0.1:0"];
     await using server = await startServer(flags);
     const { adminListen } = await server.event("listening");
@@ -101,7 +101,7 @@ describe("the second address", () => {
     }
   });
 
-  it("that is taken is named, with exit code 1", async () => {
+  it("is named in the error, with exit code 1, if it is taken", async () => {
     await using other = await startServer(serveFlags);
     const flags = ["serve", ...serveFlags, "--listen", "127.0.0.1:0"];
     const { code, stderr } = await runMain([...flags, "--admin-listen", other.address]);
@@ -114,7 +114,7 @@ describe("the check secret", () => {
   const check = (url: string, secret?: string) =>
     fetch(`${url}/check`, secret === undefined ? {} : { headers: { "x-authz-secret": secret } });
 
-  it("is the file's content without its line break, and follows the file", async () => {
+  it("is the file's content without the line break, and follows changes of the file", async () => {
     const file = join(folder, "secret");
     await writeFile(file, "first secret\n");
     await using server = await startServer([...serveFlags, `--check-secret-file=${file}`]);
@@ -136,7 +136,7 @@ describe("the check secret", () => {
     expect(JSON.stringify(server.lines())).not.toMatch(/(?:first|second) secret/);
   });
 
-  it("that cannot be read is refused at start", async () => {
+  it("prevents the start if it cannot be read", async () => {
     const file = join(folder, "no-such-file");
     const { code, stderr } = await runMain(["serve", ...serveFlags, `--check-secret-file=${file}`]);
     expect(code).toBe(1);

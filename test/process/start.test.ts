@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("wrong usage", () => {
-  it("is told whole on standard error, with exit code 2", async () => {
+  it("is reported on standard error, every error on a line, with exit code 2", async () => {
     const argv = ["serve", "--listen", "x", "--wrong", "--impersonate", "someone"];
     const { code, stdout, stderr } = await runMain(argv, { MINT_TIMEOUT: "1h" });
     expect(code).toBe(2);
@@ -36,7 +36,7 @@ describe("wrong usage", () => {
     expect(stderr).toContain("deploy: unknown command");
   });
 
-  it("includes a token_uri that may not be used", async () => {
+  it("includes a token_uri that is not allowed", async () => {
     const path = join(folder, "uri.json");
     await createServiceAccount({ tokenUri: "http://oauth2.googleapis.com/token" }).writeTo(path);
     const { code, stderr } = await runMain(["--credentials", path]);
@@ -45,8 +45,8 @@ describe("wrong usage", () => {
   });
 });
 
-describe("a proxy variable that names none", () => {
-  it("is named, its value is not shown, with exit code 2", async () => {
+describe("a proxy variable with an invalid URL", () => {
+  it("is named without its value, with exit code 2", async () => {
     const { code, stderr } = await runMain(["--credentials", good, "--audience", "https://a.b"], {
       HTTPS_PROXY: "user:secret@proxy:3128",
     });
@@ -55,7 +55,7 @@ describe("a proxy variable that names none", () => {
   });
 });
 
-describe("a key that cannot be used", () => {
+describe("an unusable key file", () => {
   it.each([
     ["missing", undefined, "there is no such file"],
     ["empty", "", "it is empty"],
@@ -65,21 +65,24 @@ describe("a key that cannot be used", () => {
       "it is not JSON, or cut short",
     ],
     ["of another type", '{"type":"gdch_service_account"}', "its type must be service_account"],
-  ])("that is %s: one line with path and reason, exit code 1", async (name, content, reason) => {
-    const path = join(folder, `${name}.json`);
-    if (content !== undefined) await writeFile(path, content);
-    const { code, stdout, stderr } = await runMain(["--credentials", path]);
-    expect(code).toBe(1);
-    expect(stdout).toBe("");
-    expect(stderr).toMatch(/^[^\n]+\n$/);
-    expect(stderr).toContain(path);
-    expect(stderr).toContain(reason);
-    expect(stderr).not.toContain("BEGIN");
-  });
+  ])(
+    "that is %s gives one line with path and reason, and exit code 1",
+    async (name, content, reason) => {
+      const path = join(folder, `${name}.json`);
+      if (content !== undefined) await writeFile(path, content);
+      const { code, stdout, stderr } = await runMain(["--credentials", path]);
+      expect(code).toBe(1);
+      expect(stdout).toBe("");
+      expect(stderr).toMatch(/^[^\n]+\n$/);
+      expect(stderr).toContain(path);
+      expect(stderr).toContain(reason);
+      expect(stderr).not.toContain("BEGIN");
+    },
+  );
 });
 
 describe("a port that is taken", () => {
-  it("is named, with exit code 1", async () => {
+  it("is named in the error, with exit code 1", async () => {
     const other = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => other.once("listening", resolve));
     const address = other.address();
@@ -96,20 +99,20 @@ describe("a port that is taken", () => {
   });
 });
 
-describe("help and version", () => {
+describe("the program", () => {
   it.each([
     [["--help"]],
     [["serve", "--help"]],
     [["envoy", "--help"]],
     [["certs", "--help"]],
     [["doctor", "--help"]],
-  ])("%j prints help", async (args) => {
+  ])("prints help for %j", async (args) => {
     const { code, stdout } = await runMain(args);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^Usage: /);
   });
 
-  it("prints the version", async () => {
+  it("prints its version for --version", async () => {
     const { code, stdout } = await runMain(["--version"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);

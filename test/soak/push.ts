@@ -4,15 +4,15 @@ import { startHttpService } from "../support/http-service.ts";
 import { countPushes, pollEvery } from "../support/push.ts";
 import { startServer } from "../support/server-process.ts";
 
-/** What a load met. */
+/** The outcome of one load. */
 export interface SoakResult {
   readonly what: string;
   readonly requests: number;
-  /** Without an answer, or with another one than 200. */
+  /** Requests without an answer or with another status than 200. */
   readonly failed: number;
-  /** With a token that Cloud Run did not take. */
+  /** Requests whose token Cloud Run rejected. */
   readonly refused: number;
-  /** Anything else that must hold, in words; empty when it did. */
+  /** Any other failed expectation, in words; empty if there is none. */
   readonly fault: string;
 }
 
@@ -20,12 +20,12 @@ const CONNECTIONS = 8;
 const REQUESTS_PER_SECOND = 400;
 const SECOND_MS = 1000;
 
-/** Loads `gateway-push` for minutes: while tokens come and go, and while the auth server is dead. */
+/** Sends load through `gateway-push` for minutes with short-lived tokens and without auth server. */
 export async function soakPush(): Promise<readonly SoakResult[]> {
   return [await soakShortTokens(300), await soakDeadServer(60)];
 }
 
-/** Tokens that live 40 seconds, asked for every 2 to 4. */
+/** Uses tokens that live 40 seconds, polled every 2 to 4 seconds. */
 async function soakShortTokens(seconds: number): Promise<SoakResult> {
   await using parts = new AsyncDisposableStack();
   const gateway = await startLoaded(parts, 40);
@@ -33,12 +33,12 @@ async function soakShortTokens(seconds: number): Promise<SoakResult> {
   const tokens = new Set(
     gateway.google.cloudRun.requests.map(({ identity }) => identity?.expiresAtSeconds),
   ).size;
-  // Each is renewed at half its life; at --refresh-at, there would be fewer.
+  // A pushed token is renewed at half its life; with --refresh-at there would be fewer.
   const fault = tokens < seconds / 25 ? `only ${tokens} tokens were used` : "";
   return { what: `${seconds} s of load, ${tokens} tokens of 40 s`, ...load, fault };
 }
 
-/** The auth server killed under load, and started again. */
+/** Kills the auth server under load and starts it again. */
 async function soakDeadServer(deadSeconds: number): Promise<SoakResult> {
   await using parts = new AsyncDisposableStack();
   const gateway = await startLoaded(parts, 3600);
@@ -50,8 +50,8 @@ async function soakDeadServer(deadSeconds: number): Promise<SoakResult> {
   const flags = [`--credentials=${google.keyFile}`, `--audience=${API_AUDIENCE}`];
   const next = parts.use(await startServer([...flags, "--listen", authServer.address]));
   const load = await loading;
-  const fault = (await countPushes(next.url, "ok")) > 0 ? "" : "Envoy did not ask again";
-  return { what: `the auth server dead for ${deadSeconds} s under load`, ...load, fault };
+  const fault = (await countPushes(next.url, "ok")) > 0 ? "" : "Envoy did not poll again";
+  return { what: `${deadSeconds} s of load without auth server`, ...load, fault };
 }
 
 async function startLoaded(
@@ -81,7 +81,7 @@ async function loadFor({ url, google }: Gateway, seconds: number) {
   };
 }
 
-/** What is measured here is time itself. */
+/** Waits. The soak tests measure over time, so there is no event to wait for. */
 function pause(seconds: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, seconds * SECOND_MS);

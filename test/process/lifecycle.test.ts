@@ -22,7 +22,7 @@ beforeEach(() => endpoint.setFault(undefined));
 const serve = (...flags: readonly string[]) =>
   startServer(["--credentials", keyFile, "--audience", A, "--allow-audience", OTHER, ...flags]);
 
-/** Checks for an audience over a connection of `agent`, or one of its own. */
+/** Sends a check for an audience over a connection of `agent`, or else over a new one. */
 function check(server: ServerProcess, audience = A, agent?: Agent): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     request(`${server.url}/check`, {
@@ -35,7 +35,7 @@ function check(server: ServerProcess, audience = A, agent?: Agent): Promise<Inco
   });
 }
 
-/** Asks for an audience's token as Envoy does that holds it. */
+/** Polls for an audience's token as Envoy does in a push config. */
 function push(server: ServerProcess, audience: string, agent: Agent): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     request(`${server.url}/v3/discovery:secrets`, { method: "POST", agent })
@@ -49,7 +49,7 @@ const minted = (server: ServerProcess, audience: string) =>
   server.line((line) => line.event === "minted" && line["audience"] === audience);
 
 describe("a token", () => {
-  it("is minted once for 200 concurrent checks on a cold cache, and not again", async () => {
+  it("is minted once for 200 concurrent checks with a cold cache, and is cached then", async () => {
     await using server = await serve();
     await minted(server, A);
     const before = endpoint.exchanges.length;
@@ -68,7 +68,7 @@ describe("a token", () => {
 });
 
 describe("a start while the token endpoint is down", () => {
-  it("leaves the server up, tells why it is not ready, and is ready once the endpoint is back", async () => {
+  it("leaves the server running but not ready until the endpoint is back", async () => {
     await endpoint.stopListening();
     await using server = await serve();
     await server.event("mint_failed");
@@ -95,7 +95,7 @@ describe("a start while the token endpoint is down", () => {
   });
 });
 
-describe("a clock that is off", () => {
+describe("a skewed clock", () => {
   afterEach(() => endpoint.setClockOffset(0));
 
   async function skewOf(server: ServerProcess): Promise<number> {
@@ -103,7 +103,7 @@ describe("a clock that is off", () => {
     return Number(/^idtoken_authz_clock_skew_seconds (\S+)/m.exec(metrics)?.[1]);
   }
 
-  it("by a little: tokens are used, and it is told", async () => {
+  it("is logged while tokens still work", async () => {
     endpoint.setClockOffset(-120_000);
     await using server = await serve();
     expect(await server.event("clock_skewed")).toMatchObject({
@@ -114,7 +114,7 @@ describe("a clock that is off", () => {
     expect((await check(server)).resume().statusCode).toBe(200);
   });
 
-  it("by hours, so that assertions are refused: it is told as well", async () => {
+  it("is logged when the skew is so large that assertions are rejected", async () => {
     endpoint.setClockOffset(7_200_000);
     await using server = await serve();
     expect(await server.event("clock_skewed")).toMatchObject({
@@ -129,7 +129,7 @@ describe("a clock that is off", () => {
 });
 
 describe("SIGTERM", () => {
-  it("makes it not ready at once, finishes open checks and ends with 0", async () => {
+  it("makes the server not ready immediately, finishes open checks and exits with 0", async () => {
     await using server = await serve();
     await minted(server, A);
     endpoint.pause();
@@ -147,7 +147,7 @@ describe("SIGTERM", () => {
     expect(await server.ended).toBe(0);
   });
 
-  it("ends a kept connection with its next answer, not under a request", async () => {
+  it("closes a keep-alive connection after its next answer, not during a request", async () => {
     await using server = await serve();
     await minted(server, A);
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -166,23 +166,26 @@ describe("SIGTERM", () => {
   it.each([
     ["a check", check],
     ["a push", push],
-  ])("ends a kept connection with the answer to %s that had to wait", async (_what, ask) => {
-    await using server = await serve("--mint-timeout", "60s", "--drain-timeout", "60s");
-    await minted(server, A);
-    const idle = connect({ host: "127.0.0.1", port: Number(new URL(server.url).port) });
-    await once(idle, "connect");
-    endpoint.pause();
-    const open = ask(server, OTHER, new Agent({ keepAlive: true }));
-    await endpoint.nextExchange();
-    server.signal("SIGTERM");
-    // When idle connections are closed, new ones have ended, too.
-    await once(idle.resume(), "close");
-    endpoint.resume();
-    const answer = await open;
-    expect(answer.headers["connection"]).toBe("close");
-    await text(answer);
-    expect(await server.ended).toBe(0);
-  });
+  ])(
+    "closes a keep-alive connection after the answer to %s that had to wait",
+    async (_what, ask) => {
+      await using server = await serve("--mint-timeout", "60s", "--drain-timeout", "60s");
+      await minted(server, A);
+      const idle = connect({ host: "127.0.0.1", port: Number(new URL(server.url).port) });
+      await once(idle, "connect");
+      endpoint.pause();
+      const open = ask(server, OTHER, new Agent({ keepAlive: true }));
+      await endpoint.nextExchange();
+      server.signal("SIGTERM");
+      // Once idle connections are closed, the server accepts no new ones either.
+      await once(idle.resume(), "close");
+      endpoint.resume();
+      const answer = await open;
+      expect(answer.headers["connection"]).toBe("close");
+      await text(answer);
+      expect(await server.ended).toBe(0);
+    },
+  );
 
   it("waits no longer than the drain timeout for an open check", async () => {
     await using server = await serve("--drain-timeout", "300ms", "--mint-timeout", "60s");
@@ -195,7 +198,7 @@ describe("SIGTERM", () => {
     expect(await server.ended).toBe(0);
   });
 
-  it("twice ends it at once, with 1", async () => {
+  it("makes the server exit with 1 immediately if another signal follows", async () => {
     await using server = await serve("--mint-timeout", "60s");
     await minted(server, A);
     endpoint.setFault({ kind: "hang" });

@@ -8,13 +8,13 @@ import { createServiceAccount } from "../support/service-account.ts";
 
 const HELP = `Usage: npm run soak [-- --seconds N]
 
-Loads the auth server through the real Envoy for N seconds (60) while it is killed and restarted,
-while Google fails, and while its key changes. Ends with 0 when no request was lost and its memory
-grew by less than 10 %.
+Sends load through Envoy for N seconds (60) while the auth server is killed and restarted, while
+Google fails and while the key is rotated. Exits with 0 if no request was lost and the auth server's
+memory grew by less than 10 %.
 `;
 const WORKERS = 16;
 const TOKEN_LIFE_SECONDS = 40;
-/** Short of the quarter of a token's life that is left when its renewal begins. */
+/** Shorter than the quarter of a token's life that remains when its renewal is due. */
 const FAULT_SECONDS = 3;
 const MAX_GROWTH = 0.1;
 
@@ -27,7 +27,7 @@ const { values } = parseArgs({
 if (values.help === true) print(HELP);
 else process.exitCode = await soak(Number(values.seconds));
 
-/** Runs the soak for about so many seconds. Resolves with the exit code. */
+/** Runs the soak test for about this long. Resolves with the exit code. */
 async function soak(seconds: number): Promise<number> {
   if (!(seconds >= 10 && seconds <= 86_400)) {
     process.stderr.write("--seconds: must be a number from 10 to 86400\n");
@@ -41,12 +41,12 @@ async function soak(seconds: number): Promise<number> {
   const gateway = parts.use(await startGateway(options));
   const startedMs = performance.now();
   const left = () => seconds - (performance.now() - startedMs) / 1000;
-  const tell = (what: string) => print(`${(seconds - left()).toFixed(0).padStart(5)} s  ${what}`);
+  const report = (what: string) => print(`${(seconds - left()).toFixed(0).padStart(5)} s  ${what}`);
   const load = startLoad(WORKERS, httpAttempt(gateway.url));
 
-  const server = await restarts(gateway, parts, tell, () => left() > seconds / 2);
+  const server = await restartRepeatedly(gateway, parts, report, () => left() > seconds / 2);
   const memory = watchMemory(server);
-  await changes(gateway, tell, () => left() > 0);
+  await rotateRepeatedly(gateway, report, () => left() > 0);
   const growth = await memory.end();
 
   const { ok = 0, ...lost } = await load.stop();
@@ -58,36 +58,36 @@ async function soak(seconds: number): Promise<number> {
   return lostCount === 0 && growth < MAX_GROWTH ? 0 : 1;
 }
 
-/** Kills the server, and ends it politely, by turns. Resolves with the last one. */
-async function restarts(
+/** Restarts the server, by SIGKILL and SIGTERM in turn. Resolves with the last one. */
+async function restartRepeatedly(
   { google, authServer }: Gateway,
   parts: AsyncDisposableStack,
-  tell: (what: string) => void,
-  goOn: () => boolean,
+  report: (what: string) => void,
+  shouldContinue: () => boolean,
 ): Promise<ServerProcess> {
   let server = authServer;
-  for (let turn = 0; goOn(); turn++) {
+  for (let turn = 0; shouldContinue(); turn++) {
     await pause(2);
     const signal = turn % 2 === 0 ? "SIGKILL" : "SIGTERM";
     await server.stop(signal);
     const flags = [`--credentials=${google.keyFile}`, `--audience=${API_AUDIENCE}`];
     server = parts.use(await startServer([...flags, "--listen", authServer.address]));
-    tell(`auth server restarted after ${signal}`);
-    // Google must not fail before there is a first token to outlast it.
+    report(`auth server restarted after ${signal}`);
+    // Without a first token, checks would fail when Google does.
     await server.event("minted");
   }
   return server;
 }
 
-/** Lets Google fail and the key change, by turns. */
-async function changes(
+/** Makes Google fail and rotates the key, in turn. */
+async function rotateRepeatedly(
   { google }: Gateway,
-  tell: (what: string) => void,
-  goOn: () => boolean,
+  report: (what: string) => void,
+  shouldContinue: () => boolean,
 ): Promise<void> {
   const { endpoint, keyFile } = google;
   const faults = [{ kind: "status", status: 503 }, { kind: "hang" }, { kind: "reset" }] as const;
-  for (let turn = 0; goOn(); turn++) {
+  for (let turn = 0; shouldContinue(); turn++) {
     const fault = faults[turn % faults.length];
     endpoint.setFault(fault);
     await pause(FAULT_SECONDS);
@@ -96,17 +96,20 @@ async function changes(
     const account = createServiceAccount({ tokenUri: endpoint.url, clientEmail });
     endpoint.register(account);
     const text = JSON.stringify(account.keyFile);
-    // Cut short, as while it is written; then whole.
+    // First truncated, as if read while it is being written, then complete.
     await writeFile(keyFile, text.slice(0, 1500));
     await pause(1);
     await writeFile(`${keyFile}.new`, text);
     await rename(`${keyFile}.new`, keyFile);
-    tell(`Google failed for ${FAULT_SECONDS} s (${fault?.kind}), then the key changed`);
+    report(`Google failed for ${FAULT_SECONDS} s (${fault?.kind}), then the key was rotated`);
     await pause(1);
   }
 }
 
-/** Samples a server's resident memory; its growth is that of the last third over the one before, when it is warm. */
+/**
+ * Samples a server's resident memory. `end` resolves with its relative growth from the second third
+ * of the samples, when the server is warm, to the last.
+ */
 function watchMemory({ url }: ServerProcess) {
   const samples: number[] = [];
   const timer = setInterval(() => void sample(), 500);

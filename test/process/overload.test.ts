@@ -36,7 +36,7 @@ const FLAGS = () => [
 describe("a log that cannot be written", () => {
   let sockets = 0;
 
-  /** Starts the program with this standard output, on a Unix socket, since its log cannot be read. */
+  /** Starts the program with this standard output; on a Unix socket, as its log cannot be read. */
   async function startWith(stdout: number | "pipe") {
     const socketPath = join(folder, `${(sockets += 1)}.sock`);
     const minted = endpoint.nextExchange();
@@ -44,7 +44,7 @@ describe("a log that cannot be written", () => {
     const args = [main, "serve", ...FLAGS(), "--listen", `unix:${socketPath}`];
     const child = spawn(process.execPath, args, { stdio: ["ignore", stdout, "inherit"] });
     atExit(() => child.kill("SIGKILL"));
-    // It mints once it listens.
+    // The first mint happens once it listens.
     await minted;
     return { child, socketPath };
   }
@@ -57,10 +57,10 @@ describe("a log that cannot be written", () => {
     return response.statusCode;
   }
 
-  /** What every check was answered, and the exit code in the end. */
-  async function strain({ child, socketPath }: { child: ChildProcess; socketPath: string }) {
+  /** Sends many checks, then SIGTERM; returns the distinct statuses and the exit code. */
+  async function checkAndStop({ child, socketPath }: { child: ChildProcess; socketPath: string }) {
     const statuses = new Set<number | undefined>();
-    // Each cold audience is a line in the log: together more than a pipe holds.
+    // Every new audience writes a log line; together they exceed a pipe's buffer.
     for (let index = 0; index < 600; index++) {
       statuses.add(await check(socketPath, `https://${index}.run.app`));
     }
@@ -71,26 +71,26 @@ describe("a log that cannot be written", () => {
 
   const unharmed = { statuses: [200], exitCode: 0 };
 
-  it("as the disk is full: checks go on, and it ends as it should", async () => {
+  it("because the disk is full does not affect checks or the shutdown", async () => {
     await using full = await open("/dev/full", "w");
-    expect(await strain(await startWith(full.fd))).toEqual(unharmed);
+    expect(await checkAndStop(await startWith(full.fd))).toEqual(unharmed);
   });
 
-  it("as nobody listens any more: checks go on, and it ends as it should", async () => {
+  it("because its reader is gone does not affect checks or the shutdown", async () => {
     const server = await startWith("pipe");
     server.child.stdout?.destroy();
-    expect(await strain(server)).toEqual(unharmed);
+    expect(await checkAndStop(server)).toEqual(unharmed);
   });
 
-  it("as its reader stalls: checks go on, and it ends as it should", async () => {
+  it("because its reader stalls does not affect checks or the shutdown", async () => {
     const server = await startWith("pipe");
     server.child.stdout?.pause();
-    expect(await strain(server)).toEqual(unharmed);
+    expect(await checkAndStop(server)).toEqual(unharmed);
     server.child.stdout?.destroy();
   });
 });
 
-describe("clients that strain it", () => {
+describe("a server under unusual load", () => {
   let server: ServerProcess;
   beforeAll(async () => {
     server = parts.use(await startServer(FLAGS()));
@@ -111,8 +111,12 @@ describe("clients that strain it", () => {
 
   it.each([
     ["10,000 idle connections", 10_000, ""],
-    ["500 senders that stop within their headers", 500, "GET /check HTTP/1.1\r\nhost: a\r\nx-a"],
-  ])("%s: checks go on", async (_what, count, send) => {
+    [
+      "500 clients that stop in the middle of their headers",
+      500,
+      "GET /check HTTP/1.1\r\nhost: a\r\nx-a",
+    ],
+  ])("answers checks beside %s", async (_what, count, send) => {
     const sockets = await openSockets(count, send);
     const load = startLoad(8, httpAttempt(`${server.url}/check`));
     await load.more(500);
@@ -120,14 +124,14 @@ describe("clients that strain it", () => {
     for (const socket of sockets) socket.destroy();
   });
 
-  it("64 KiB of headers: a normal answer", async () => {
+  it("answers a check with 64 KiB of headers", async () => {
     const socket = connect(port(), "127.0.0.1");
     const filler = Array.from({ length: 16 }, (_, index) => `x-${index}: ${"a".repeat(4085)}\r\n`);
     socket.end(`GET /check HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${filler.join("")}\r\n`);
     expect(await text(socket)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
   });
 
-  it("1,000 cold audiences at once: each is minted once", async () => {
+  it("mints one token each for 1,000 concurrent new audiences", async () => {
     const before = endpoint.exchanges.length;
     const checks = Array.from({ length: 1000 }, (_, index) =>
       fetch(`${server.url}/check`, {
@@ -140,8 +144,8 @@ describe("clients that strain it", () => {
   });
 });
 
-describe("a credential that Google refuses", () => {
-  it("makes few exchanges, however many checks", async () => {
+describe("a credential that Google rejects", () => {
+  it("causes few exchanges, however many checks there are", async () => {
     const unknown = createServiceAccount({ tokenUri: endpoint.url, clientEmail: "unknown@x.test" });
     const path = join(folder, "unknown.json");
     await unknown.writeTo(path);
