@@ -32,8 +32,8 @@ describe("healthcheck", () => {
     google.endpoint.setFault({ kind: "status", status: 503 });
     await using server = await startServer(flags());
     await server.event("mint_failed");
-    google.endpoint.setFault(undefined);
     const { code, stdout } = await check(server.address);
+    google.endpoint.setFault(undefined);
     expect(code).toBe(1);
     expect(stdout).toContain('"audience":"https://a.run.app","error":"mint_unavailable"');
   });
