@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { README, withTable } from "../test/support/readme.ts";
+import { replaceTable } from "../test/docs/generated-tables.ts";
 import { benchAudiences } from "./audiences.ts";
 import { benchCheck } from "./check.ts";
 import { benchGateway } from "./gateway.ts";
@@ -22,6 +23,8 @@ const BENCHMARKS = {
 >;
 type Name = keyof typeof BENCHMARKS;
 const NAMES = Object.keys(BENCHMARKS) as readonly Name[];
+/** The document that --write changes. */
+const DOCUMENT = join(import.meta.dirname, "../docs/benchmarks.md");
 
 const HELP = `Usage: npm run bench [-- NAME… | -- --write]
 
@@ -31,7 +34,7 @@ and their spread. NAME is one or more of
 ${NAMES.map((name) => `  ${name.padEnd(10)} ${BENCHMARKS[name].about}`).join("\n")}
 
 All of them take about six minutes, on a machine with nothing else to do. --write puts the table of
-all into README.md. Ends with 0 when all was measured, whether or not the goals are met.
+all into docs/benchmarks.md. Ends with 0 when all was measured, whether or not the goals are met.
 `;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -52,7 +55,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const lines = await measure(asked.names);
   if (asked.write) {
     const text = `${machine}\n\n${table(lines)}`;
-    await writeFile(README, withTable(await readFile(README, "utf8"), "bench", text));
+    await writeFile(DOCUMENT, replaceTable(await readFile(DOCUMENT, "utf8"), "bench", text));
   }
   return 0;
 }

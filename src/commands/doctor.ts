@@ -18,7 +18,8 @@ import { useProxies } from "../system/proxy.ts";
 import { formatHelp, one, parseSettings, toggle, type Values } from "../settings/table.ts";
 import { envoySettings } from "../settings/envoy.ts";
 
-const doctorSettings = {
+/** The settings of `doctor`. Parsing, `--help` and the documentation all come from here. */
+export const doctorSettings = {
   credentials: serveSettings.credentials,
   impersonate: serveSettings.impersonate,
   service: {

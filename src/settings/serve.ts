@@ -11,7 +11,7 @@ const TOKEN_HEADERS = [
   "proxy-authorization",
 ] as const;
 
-/** The settings of `serve`. Parsing, `--help` and the README's table all come from here. */
+/** The settings of `serve`. Parsing, `--help` and the documentation all come from here. */
 export const serveSettings = {
   listen: one(
     {
