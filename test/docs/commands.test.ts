@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseDoctorFlags } from "../../src/commands/doctor.ts";
-import { parseEnvoyFlags } from "../../src/commands/envoy.ts";
+import { parseEnvoyFlags } from "../../src/settings/envoy.ts";
 import { parseConfig } from "../../src/settings/serve.ts";
 import { ROOT } from "../support/server-process.ts";
 import { readDocuments } from "./documents.ts";

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { doctorSettings } from "../../src/commands/doctor.ts";
-import { envoySettings } from "../../src/commands/envoy.ts";
+import { envoySettings } from "../../src/settings/envoy.ts";
 import { serveSettings } from "../../src/settings/serve.ts";
 import { settingRows } from "../../src/settings/table.ts";
 import { LOG_EVENTS } from "../../src/telemetry/log-events.ts";

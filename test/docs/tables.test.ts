@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { envoyConfigNames } from "../../src/commands/envoy.ts";
+import { envoyConfigNames } from "../../src/envoy/configs.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 import { ROOT } from "../support/server-process.ts";
 import { readDocument } from "./documents.ts";
