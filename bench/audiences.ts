@@ -3,50 +3,50 @@ import { startGoogle } from "../test/support/google.ts";
 import { bareMintSeconds } from "./bare-mints.ts";
 import { compare, median, type Line } from "./line.ts";
 import { startProbedServer } from "./probed-server.ts";
-import { inTurns, type Tell } from "./turns.ts";
+import { interleave, type OnStep } from "./interleave.ts";
 
 const ROUNDS = 7;
-/** Of what takes longer. */
+/** For measurements that take longer. */
 const FEW_ROUNDS = 3;
-/** More at a time would wait longer than the mint timeout for their turn. */
-const MOST_AT_ONCE = 1000;
-/** What is loaded and compiled with the first mints is no audience's own. */
+/** With more concurrent checks, some would exceed the mint timeout while they wait in the queue. */
+const CONCURRENCY = 1000;
+/** The first mints load and compile code, which must not be counted as memory per audience. */
 const WARM_UP = 50;
 const MAX_BLOCK_MS = 20;
 
-/** What so many audiences took. */
+/** The time and memory used for `count` audiences. */
 interface Filling {
   readonly count: number;
   readonly seconds: number;
   readonly heapBytes: number;
   readonly residentBytes: number;
-  /** While all were asked for and minted. */
+  /** The longest block of the event loop while all tokens were minted. */
   readonly longestBlockMs: number;
-  /** While all were asked for once more. */
+  /** The same while all of them were read from the cache. */
   readonly longestWarmBlockMs: number;
 }
 
-/** Memory and time per audience, and what many cold ones at once do to the event loop. */
-export async function benchAudiences(tell: Tell): Promise<readonly Line[]> {
+/** Measures memory and time per audience, and how many concurrent mints block the event loop. */
+export async function benchAudiences(onStep: OnStep): Promise<readonly Line[]> {
   await using google = await startGoogle({ services: [] });
   const { keyFile } = google;
-  const { few, many } = await inTurns(
+  const { few, many } = await interleave(
     { few: () => fill(keyFile, 10), many: () => fill(keyFile, 10_000) },
-    { rounds: FEW_ROUNDS, tell: (step) => tell(`10 and 10,000, ${step}`) },
+    { rounds: FEW_ROUNDS, onStep: (step) => onStep(`10 and 10,000, ${step}`) },
   );
-  const { thousand, library } = await inTurns(
+  const { thousand, library } = await interleave(
     { thousand: () => fill(keyFile, 1000), library: () => bareMintSeconds(keyFile, 1000) },
-    { rounds: ROUNDS, tell: (step) => tell(`1,000, ${step}`) },
+    { rounds: ROUNDS, onStep: (step) => onStep(`1,000, ${step}`) },
   );
   const perSecond = thousand.map(({ count, seconds }) => count / seconds);
   const ofLibrary = library.map((seconds) => 1000 / seconds);
   const blocks = thousand.map(({ longestBlockMs }) => longestBlockMs);
   const warmBlocks = thousand.map(({ longestWarmBlockMs }) => longestWarmBlockMs);
-  const block = "longest block of the event loop, 1,000 cold audiences at once";
+  const block = "longest block of the event loop, 1,000 concurrent cold audiences";
   return [
     ...[few, thousand, many].flatMap(perAudience),
     compare(
-      "1,000 cold audiences at once against google-auth-library alone, mints/s",
+      "1,000 concurrent cold audiences against google-auth-library alone, mints/s",
       perSecond,
       ofLibrary,
       {
@@ -54,7 +54,7 @@ export async function benchAudiences(tell: Tell): Promise<readonly Line[]> {
       },
     ),
     { what: block, runs: blocks, unit: "ms", goal: { atMost: MAX_BLOCK_MS } },
-    compare(`${block}, against the same when cached`, blocks, warmBlocks, { unit: "ms" }),
+    compare(`${block}, against cached ones`, blocks, warmBlocks, { unit: "ms" }),
   ];
 }
 
@@ -76,19 +76,19 @@ function perAudience(fillings: readonly Filling[]): readonly Line[] {
   ];
 }
 
-/** Has a new server mint for so many audiences that it does not know, 1,000 at once at most. */
+/** Starts a server and requests tokens for `count` new audiences, at most 1,000 concurrently. */
 async function fill(keyFile: string, count: number): Promise<Filling> {
   const flags = ["--audience=https://a.run.app", "--allow-audience=https://*.run.app"];
   const room = `--max-audiences=${WARM_UP + count}`;
   await using probed = await startProbedServer([`--credentials=${keyFile}`, room, ...flags]);
   const { url } = probed.server;
-  await askForAll(url, "warm", WARM_UP);
+  await requestAll(url, "warm", WARM_UP);
   const before = await probed.read();
   const startedMs = performance.now();
-  await askForAll(url, "cold", count);
+  await requestAll(url, "cold", count);
   const seconds = (performance.now() - startedMs) / 1000;
   const after = await probed.read();
-  await askForAll(url, "cold", count);
+  await requestAll(url, "cold", count);
   const warm = await probed.read();
   return {
     ...after,
@@ -99,17 +99,17 @@ async function fill(keyFile: string, count: number): Promise<Filling> {
   };
 }
 
-/** Throws an Error when a check has no token. */
-async function askForAll(url: string, name: string, count: number): Promise<void> {
+/** Sends a check for each audience. Throws an Error when one gets no token. */
+async function requestAll(url: string, name: string, count: number): Promise<void> {
   const agent = new Agent({ keepAlive: true });
   let next = 0;
   const work = async () => {
     while (next < count) {
       const status = await check(url, `https://${name}-${next++}.run.app`, agent);
-      if (status !== 200) throw new Error(`a check was answered ${status}`);
+      if (status !== 200) throw new Error(`a check was answered with ${status}`);
     }
   };
-  await Promise.all(Array.from({ length: Math.min(count, MOST_AT_ONCE) }, work));
+  await Promise.all(Array.from({ length: Math.min(count, CONCURRENCY) }, work));
   agent.destroy();
 }
 

@@ -1,15 +1,15 @@
-// Mints ID tokens with google-auth-library and nothing else, in a process of its own.
+// Mints ID tokens with google-auth-library alone, in a separate process.
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { JWT } from "google-auth-library";
 
-/** As many as the auth server makes at once. */
-const AT_ONCE = 8;
+/** The auth server's own limit of concurrent mints. */
+const CONCURRENCY = 8;
 
 const run = promisify(execFile);
 
-/** Seconds that the library alone takes for a token of each of so many audiences. */
+/** Resolves with the seconds that the library alone takes to mint tokens for `count` audiences. */
 export async function bareMintSeconds(keyFile: string, count: number): Promise<number> {
   const { stdout } = await run(process.execPath, [import.meta.filename, keyFile, String(count)]);
   return Number(stdout);
@@ -21,7 +21,7 @@ async function mintAll(keyFile: string, count: number): Promise<number> {
     ...(key["client_email"] && { email: key["client_email"] }),
     ...(key["private_key"] && { key: key["private_key"] }),
     transporterOptions: {
-      // It knows no other token endpoint than Google's.
+      // The library ignores the key file's token_uri.
       fetchImplementation: (_url, init) => fetch(key["token_uri"] ?? "", init),
     },
   });
@@ -30,7 +30,7 @@ async function mintAll(keyFile: string, count: number): Promise<number> {
   const work = async () => {
     while (next < count) await client.fetchIdToken(`https://bare-${next++}.run.app`);
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  await Promise.all(Array.from({ length: CONCURRENCY }, work));
   return (performance.now() - startedMs) / 1000;
 }
 

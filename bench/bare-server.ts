@@ -12,7 +12,7 @@ export interface BareServer extends AsyncDisposable {
   readonly url: string;
 }
 
-/** Starts a process that does nothing but answer with an `authorization` header of this length. */
+/** Starts a process that only answers with an `authorization` header of this length. */
 export async function startBareServer(kind: BareKind, headerLength: number): Promise<BareServer> {
   const args = [import.meta.filename, kind, String(headerLength)];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });

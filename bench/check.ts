@@ -3,12 +3,12 @@ import { startServer } from "../test/support/server-process.ts";
 import { startBareServer } from "./bare-server.ts";
 import { compare, type Line } from "./line.ts";
 import { loadRequests } from "./loads.ts";
-import { inTurns, type Tell } from "./turns.ts";
+import { interleave, type OnStep } from "./interleave.ts";
 
 const ROUNDS = 9;
 
-/** What a check from the warm cache costs beside servers that do nothing but send its header. */
-export async function benchCheck(tell: Tell): Promise<readonly Line[]> {
+/** Compares a check of a cached token with servers that only send the same header. */
+export async function benchCheck(onStep: OnStep): Promise<readonly Line[]> {
   await using parts = new AsyncDisposableStack();
   const google = parts.use(await startGoogle({ services: [] }));
   const flags = [`--credentials=${google.keyFile}`, "--audience=https://a.run.app"];
@@ -22,7 +22,7 @@ export async function benchCheck(tell: Tell): Promise<readonly Line[]> {
     bare: () => loadRequests(`${bare.url}/check`),
     fastify: () => loadRequests(`${fastify.url}/check`),
   };
-  const loads = await inTurns(measures, { rounds: ROUNDS, tell });
+  const loads = await interleave(measures, { rounds: ROUNDS, onStep });
   const rates = (of: keyof typeof loads) => loads[of].map(({ perSecond }) => perSecond);
   const p99s = (of: keyof typeof loads) => loads[of].map(({ p99Ms }) => p99Ms);
   const times = (of: keyof typeof loads) => rates(of).map((rate) => 1e6 / rate);

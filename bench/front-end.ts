@@ -12,13 +12,13 @@ const HOST = "bench-abc123-ew.a.run.app";
 
 export interface FrontEnd extends AsyncDisposable {
   readonly authServer: ServerProcess;
-  /** The flags with which `envoy` sends requests for the service here. */
+  /** The flags of `envoy` that direct requests for the service to this front end. */
   readonly flags: readonly string[];
 }
 
 /**
- * Starts an auth server, its token endpoint, and an Envoy in the place of Cloud Run's front end.
- * It sends tunnels to the container's port (h2c), and answers other requests at once.
+ * Starts an auth server, its token endpoint and an Envoy as a stand-in for Cloud Run's front end,
+ * which passes tunnels to the container's port (h2c) and answers other requests itself.
  */
 export async function startFrontEnd(containerPort = 0): Promise<FrontEnd> {
   await using parts = new AsyncDisposableStack();
@@ -48,7 +48,7 @@ export async function startFrontEnd(containerPort = 0): Promise<FrontEnd> {
   };
 }
 
-/** Writes the server's certificate and its key, and the CA's certificate; returns their paths. */
+/** Writes the certificates of the CA and the server, and the server's key; returns their paths. */
 async function writeCertificates(folder: string) {
   const authority = await createCertificateAuthority("stand-in for Google's CA");
   const request = { commonName: HOST, dnsNames: [HOST], usage: "server", days: 1 } as const;

@@ -4,12 +4,12 @@ import { startBareServer } from "./bare-server.ts";
 import { startFrontEnd } from "./front-end.ts";
 import { compare, type Line } from "./line.ts";
 import { loadRequests } from "./loads.ts";
-import { inTurns, type Tell } from "./turns.ts";
+import { interleave, type OnStep } from "./interleave.ts";
 
 const ROUNDS = 7;
 
-/** What a token costs a request through the gateways, beside one that never changes. */
-export async function benchGateway(tell: Tell): Promise<readonly Line[]> {
+/** Compares the gateways with one whose token is a static header. */
+export async function benchGateway(onStep: OnStep): Promise<readonly Line[]> {
   await using parts = new AsyncDisposableStack();
   const { flags, authServer } = parts.use(await startFrontEnd());
   const check = await fetch(authServer.url);
@@ -24,14 +24,14 @@ export async function benchGateway(tell: Tell): Promise<readonly Line[]> {
   };
   const rate = async (of: keyof typeof envoys) =>
     (await loadRequests(`http://127.0.0.1:${envoys[of].port("http")}/`)).perSecond;
-  const rates = await inTurns(
+  const rates = await interleave(
     {
       push: () => rate("push"),
       fixed: () => rate("fixed"),
       check: () => rate("check"),
       bare: () => rate("bare"),
     },
-    { rounds: ROUNDS, tell },
+    { rounds: ROUNDS, onStep },
   );
   const unit = "requests/s";
   return [
@@ -53,7 +53,7 @@ export async function benchGateway(tell: Tell): Promise<readonly Line[]> {
   ];
 }
 
-/** The same config with the token as a header that never changes. */
+/** Replaces the config's token by a static header. */
 function withStaticHeader(config: string, value: string): string {
   const bootstrap = parse(config) as { static_resources: { listeners: [Listener] } };
   const manager = bootstrap.static_resources.listeners[0].filter_chains[0].filters[0].typed_config;
@@ -67,7 +67,7 @@ function withStaticHeader(config: string, value: string): string {
   return stringify(bootstrap, { aliasDuplicateObjects: false });
 }
 
-/** As much of a listener as is changed here. */
+/** The parts of a listener that are changed here. */
 interface Listener {
   readonly filter_chains: readonly [
     {

@@ -1,19 +1,19 @@
-/** What a benchmark found: one figure, or the ratio of two, in each of several runs. */
+/** A result of a benchmark: a figure, or the ratio of two, in each of several runs. */
 export interface Line {
-  /** What was measured and, after "against", what it is compared with. */
+  /** What was measured and, after "against", what it was compared with. */
   readonly what: string;
-  /** One of each run: ratios, or figures in `unit`. */
+  /** The result of each run: a ratio, or a figure in `unit`. */
   readonly runs: readonly number[];
-  /** Of the runs; left out, they are ratios. */
+  /** The unit of the runs; left out for ratios. */
   readonly unit?: string;
-  /** The figures behind the ratios, for people. */
+  /** The figures behind the ratios, as text. */
   readonly figures?: string;
   readonly goal?: Goal;
 }
 
 export type Goal = { readonly atLeast: number } | { readonly atMost: number };
 
-/** The figure in the middle, or half-way between the two that are. NaN when there is none. */
+/** The median; NaN for an empty list. */
 export function median(figures: readonly number[]): number {
   const sorted = figures.toSorted((a, b) => a - b);
   const middle = (sorted.length - 1) / 2;
@@ -21,7 +21,7 @@ export function median(figures: readonly number[]): number {
   return (low + high) / 2;
 }
 
-/** Compares two things that were measured in turns: the ratio of each pair of neighbours. */
+/** Compares two interleaved measurements by the ratio of each round's two figures. */
 export function compare(
   what: string,
   of: readonly number[],
@@ -43,7 +43,7 @@ export function isMet(runs: readonly number[], goal: Goal): boolean {
 
 const HEAD = ["what", "median", "lowest to highest", "figures", "goal"];
 
-/** The lines as a table in Markdown. */
+/** Formats the lines as a Markdown table. */
 export function table(lines: readonly Line[]): string {
   const row = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [row(HEAD), row(HEAD.map(() => "---")), ...lines.map((line) => row(cellsOf(line)))].join(
@@ -51,7 +51,7 @@ export function table(lines: readonly Line[]): string {
   );
 }
 
-/** A line as a person reads it in a terminal. */
+/** Formats a line as a sentence for the terminal. */
 export function sentence(line: Line): string {
   const [what, middle, spread, figures, goal] = cellsOf(line);
   const details = [spread, figures].filter((text) => text !== "").join("; ");
@@ -66,7 +66,7 @@ function cellsOf({ what, runs, unit, figures = "", goal }: Line): readonly strin
   return [what, middle, spread, figures, `${bound}: ${isMet(runs, goal) ? "met" : "missed"}`];
 }
 
-/** Three digits, and none of a whole number lost. */
+/** Formats a figure with three significant digits, or as an integer if it has more. */
 function round(figure: number): string {
   return figure >= 100 ? figure.toFixed(0) : String(Number(figure.toPrecision(3)));
 }

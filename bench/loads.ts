@@ -7,20 +7,20 @@ import { readBanner } from "../test/support/tcp-service.ts";
 const CONNECTIONS = 16;
 const LOAD_SECONDS = 2;
 const TUNNELS = 300;
-const TUNNELS_AT_ONCE = 8;
+const CONCURRENT_TUNNELS = 8;
 const ECHO_BYTES = 128 * 1_048_576;
 const ROUND_TRIPS = 1000;
 const ROUND_TRIP_BYTES = 64;
 
-/** How a server took a load of GETs, over kept connections and one at a time on each. */
+/** The results of a load of GETs over keep-alive connections, without pipelining. */
 export interface RequestLoad {
   readonly perSecond: number;
   readonly p99Ms: number;
 }
 
-/** Loads a URL for two seconds. Throws an Error when a request fails. */
+/** Sends load to a URL for two seconds. Throws an Error when a request fails. */
 export async function loadRequests(url: string): Promise<RequestLoad> {
-  // The load's own histogram knows whole milliseconds only.
+  // autocannon's own histogram has a resolution of one millisecond only.
   const latenciesUs = createHistogram();
   const { promise, resolve, reject } = Promise.withResolvers<autocannon.Result>();
   autocannon({ url, connections: CONNECTIONS, duration: LOAD_SECONDS }, (error, result) => {
@@ -30,11 +30,13 @@ export async function loadRequests(url: string): Promise<RequestLoad> {
     latenciesUs.record(Math.max(1, Math.round(ms * 1000)));
   });
   const { errors, non2xx, requests, duration } = await promise;
-  if (errors + non2xx > 0) throw new Error(`${errors} errors and ${non2xx} refusals at ${url}`);
+  if (errors + non2xx > 0) {
+    throw new Error(`${url}: ${errors} requests failed and ${non2xx} got another status than 2xx`);
+  }
   return { perSecond: requests.total / duration, p99Ms: latenciesUs.percentile(99) / 1000 };
 }
 
-/** Megabytes a second through one tunnel, there and back at once. */
+/** Measures the megabytes per second echoed through one tunnel. */
 export async function echoRate(port: number): Promise<number> {
   const socket = await openTunnel(port);
   const chunk = Buffer.alloc(262_144, "x");
@@ -55,7 +57,7 @@ export async function echoRate(port: number): Promise<number> {
   return ECHO_BYTES / 1e6 / seconds;
 }
 
-/** Microseconds that a small message takes through one tunnel and back. */
+/** Measures the microseconds of a small message's round trip through one tunnel. */
 export async function roundTripUs(port: number): Promise<number> {
   const socket = await openTunnel(port);
   const message = Buffer.alloc(ROUND_TRIP_BYTES, "x");
@@ -70,25 +72,25 @@ export async function roundTripUs(port: number): Promise<number> {
   return (totalMs * 1000) / ROUND_TRIPS;
 }
 
-/** New tunnels a second, each open up to its first line. */
+/** Measures how many tunnels per second can be opened, each until its first line arrives. */
 export async function tunnelRate(port: number): Promise<number> {
   const startedMs = performance.now();
   let left = TUNNELS;
   const openAll = async () => {
     while (left-- > 0) await readBanner(port, { timeoutMs: 10_000 });
   };
-  await Promise.all(Array.from({ length: TUNNELS_AT_ONCE }, openAll));
+  await Promise.all(Array.from({ length: CONCURRENT_TUNNELS }, openAll));
   return TUNNELS / ((performance.now() - startedMs) / 1000);
 }
 
-/** A connection whose greeting has come. */
+/** Opens a tunnel and waits for its greeting. */
 async function openTunnel(port: number): Promise<Socket> {
   const socket = connect({ port, host: "127.0.0.1", noDelay: true });
   await once(socket, "data");
   return socket;
 }
 
-/** Resolves when so many more bytes have come. Rejects when the connection ends first. */
+/** Resolves when `bytes` further bytes have arrived; rejects if the connection ends first. */
 async function receive(socket: Socket, bytes: number): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let received = 0;

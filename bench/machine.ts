@@ -5,7 +5,7 @@ import { findEnvoy } from "../test/support/envoy-binary.ts";
 
 const run = promisify(execFile);
 
-/** When and on what a run is made, in one sentence. */
+/** Describes the date, the machine and the versions of a run in one sentence. */
 export async function describeMachine(): Promise<string> {
   const { stdout } = await run(await findEnvoy(), ["--version"]);
   const envoy = /\/(\d+\.\d+\.\d+)\//.exec(stdout)?.[1] ?? "of an unknown version";

@@ -9,17 +9,17 @@ import { sentence, table, type Line } from "./line.ts";
 import { describeMachine } from "./machine.ts";
 import { benchStart } from "./start.ts";
 import { benchTunnel } from "./tunnel.ts";
-import type { Tell } from "./turns.ts";
+import type { OnStep } from "./interleave.ts";
 
-/** What can be measured, by NAME. */
+/** The benchmarks by NAME. */
 const BENCHMARKS = {
-  check: { about: "a check beside bare node:http and bare Fastify", run: benchCheck },
+  check: { about: "a check against bare node:http and bare Fastify", run: benchCheck },
   gateway: { about: "requests through gateway and gateway-push", run: benchGateway },
-  tunnel: { about: "bytes, round trips and connections of the tunnels", run: benchTunnel },
+  tunnel: { about: "throughput, round trips and new connections of the tunnels", run: benchTunnel },
   audiences: { about: "memory, time and the event loop with many audiences", run: benchAudiences },
   start: { about: "start time and idle memory of the bundle", run: benchStart },
 } satisfies Readonly<
-  Record<string, { about: string; run: (tell: Tell) => Promise<readonly Line[]> }>
+  Record<string, { about: string; run: (onStep: OnStep) => Promise<readonly Line[]> }>
 >;
 type Name = keyof typeof BENCHMARKS;
 const NAMES = Object.keys(BENCHMARKS) as readonly Name[];
@@ -28,39 +28,39 @@ const DOCUMENT = join(import.meta.dirname, "../docs/benchmarks.md");
 
 const HELP = `Usage: npm run bench [-- NAME… | -- --write]
 
-Measures on this machine, each thing by turns with what it is compared with, and prints the medians
-and their spread. NAME is one or more of
+Runs benchmarks on this machine, alternating between each subject and what it is compared with, and
+prints the medians and their spread. NAME is one or more of
 
 ${NAMES.map((name) => `  ${name.padEnd(10)} ${BENCHMARKS[name].about}`).join("\n")}
 
-All of them take about six minutes, on a machine with nothing else to do. --write puts the table of
-all into docs/benchmarks.md. Ends with 0 when all was measured, whether or not the goals are met.
+All of them take about six minutes on an idle machine. --write writes the table of all results into
+docs/benchmarks.md. Exits with 0 if everything was measured, whether or not the goals are met.
 `;
 
 process.exitCode = await main(process.argv.slice(2));
 
 /** Resolves with the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
-  const asked = parse(argv);
-  if (typeof asked === "string") {
-    process.stderr.write(`${asked}\n`);
+  const request = parse(argv);
+  if (typeof request === "string") {
+    process.stderr.write(`${request}\n`);
     return 2;
   }
-  if (asked.help) {
+  if (request.help) {
     process.stdout.write(HELP);
     return 0;
   }
   const machine = await describeMachine();
   process.stdout.write(`${machine}\n`);
-  const lines = await measure(asked.names);
-  if (asked.write) {
+  const lines = await measure(request.names);
+  if (request.write) {
     const text = `${machine}\n\n${table(lines)}`;
     await writeFile(DOCUMENT, replaceTable(await readFile(DOCUMENT, "utf8"), "bench", text));
   }
   return 0;
 }
 
-/** What is asked for, or what is wrong with it. */
+/** Parses the flags and names; returns an error message if they are wrong. */
 function parse(argv: readonly string[]) {
   try {
     const { values, positionals } = parseArgs({
@@ -73,7 +73,8 @@ function parse(argv: readonly string[]) {
     if (unknown !== undefined) {
       return `NAME ${JSON.stringify(unknown)}: must be one of ${NAMES.join(", ")}`;
     }
-    if (write && positionals.length > 0) return "--write: the table is that of all; name none";
+    if (write && positionals.length > 0)
+      return "--write: the table needs all results; give no NAME";
     return { help, write, names: positionals.length > 0 ? (positionals as Name[]) : NAMES };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -1,20 +1,20 @@
-// Loaded into a server ahead of its own code: at each SIGUSR2 it logs a line of what it knows.
+// Loaded into a server before its own code: logs a line of measurements on each SIGUSR2.
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { memoryUsage } from "node:process";
 import { setTimeout } from "node:timers/promises";
 
-/** What a probed server logs. */
+/** A line that a probed server logs. */
 export interface Reading {
   readonly probe: number;
-  /** Of the heap, after a garbage collection. */
+  /** The size of the heap after a garbage collection. */
   readonly heapBytes: number;
   readonly residentBytes: number;
-  /** How long the event loop stood still at most since the last reading, give or take 1 ms. */
+  /** The longest block of the event loop since the last reading, accurate to 1 ms. */
   readonly longestBlockMs: number;
 }
 
 const RESOLUTION_MS = 1;
-/** Until closed connections have gone; also between two collections, the second for the leftovers. */
+/** The pause for closed connections to disappear, and between the two garbage collections. */
 const SETTLE_MS = 200;
 
 const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
@@ -30,7 +30,7 @@ async function read(): Promise<void> {
   await setTimeout(SETTLE_MS);
   globalThis.gc?.();
   const { heapUsed, external, rss } = memoryUsage();
-  // The collections themselves are blocks that are not to be counted.
+  // Don't count the blocks caused by the garbage collections themselves.
   await setTimeout(SETTLE_MS);
   delay.reset();
   readings += 1;

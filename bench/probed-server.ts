@@ -7,11 +7,11 @@ const PROBE = pathToFileURL(join(import.meta.dirname, "probe.ts"));
 
 export interface ProbedServer extends AsyncDisposable {
   readonly server: ServerProcess;
-  /** Collects its garbage and resolves with what it then holds. */
+  /** Runs its garbage collection and resolves with its measurements. */
   readonly read: () => Promise<Reading>;
 }
 
-/** Starts `serve` with a probe inside. */
+/** Starts `serve` with the probe loaded. */
 export async function startProbedServer(flags: readonly string[]): Promise<ProbedServer> {
   const server = await startServer(flags, { NODE_OPTIONS: `--expose-gc --import=${PROBE.href}` });
   let readings = 0;

@@ -9,14 +9,14 @@ import { promisify } from "node:util";
 import { startKeyedEndpoint, type KeyedEndpoint } from "../test/support/keyed-endpoint.ts";
 import { ROOT } from "../test/support/server-process.ts";
 import { compare, type Line } from "./line.ts";
-import { inTurns, type Tell } from "./turns.ts";
+import { interleave, type OnStep } from "./interleave.ts";
 
 const ROUNDS = 15;
-/** After its first token and this pause a server counts as idle. */
+/** A server counts as idle after its first token and this pause. */
 const IDLE_MS = 1000;
 const BUNDLE = join(ROOT, "dist/idtoken-authz.cjs");
 
-/** Written as anybody writes it, and as this project's sources are: as an ES module. */
+/** A minimal server, written as an ES module like the sources of this project. */
 const BARE = `
 import { createServer } from "node:http";
 const server = createServer((request, response) => response.end());
@@ -28,7 +28,7 @@ server.listen(0, "127.0.0.1", () => {
 interface Subject {
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
-  /** What it logs once it has come to rest. */
+  /** A part of the log line after which it has nothing left to do. */
   readonly settled: string;
 }
 
@@ -37,9 +37,9 @@ interface Sample {
   readonly idleMb: number;
 }
 
-/** Start time, from spawn to `/livez`, and idle memory of the bundle, run as the image runs it. */
-export async function benchStart(tell: Tell): Promise<readonly Line[]> {
-  tell("building the bundle");
+/** Measures the bundle's start time, from spawn to `/livez`, and idle memory, run as in the image. */
+export async function benchStart(onStep: OnStep): Promise<readonly Line[]> {
+  onStep("building the bundle");
   await promisify(execFile)(process.execPath, [join(ROOT, "build.ts")]);
   await using keyed = await startKeyedEndpoint();
   const subjects = await prepare(keyed);
@@ -48,22 +48,22 @@ export async function benchStart(tell: Tell): Promise<readonly Line[]> {
     program: () => measure(subjects.program),
     withToken: () => measure(subjects.withToken),
   };
-  const samples = await inTurns(measures, { rounds: ROUNDS, tell });
+  const samples = await interleave(measures, { rounds: ROUNDS, onStep });
   const start = (of: keyof typeof samples) => samples[of].map(({ startMs }) => startMs);
   const idle = (of: keyof typeof samples) => samples[of].map(({ idleMb }) => idleMb);
-  const inTime = { unit: "ms", goal: { atMost: 1.6 } };
-  const inMemory = { unit: "MB", goal: { atMost: 1.5 } };
+  const timeGoal = { unit: "ms", goal: { atMost: 1.6 } };
+  const memoryGoal = { unit: "MB", goal: { atMost: 1.5 } };
   const base = "against bare node:http";
   return [
-    compare(`the bundle's start ${base}`, start("program"), start("bare"), inTime),
+    compare(`the bundle's start ${base}`, start("program"), start("bare"), timeGoal),
     compare(
       `the same with a first token to mint ${base}`,
       start("withToken"),
       start("bare"),
-      inTime,
+      timeGoal,
     ),
-    compare(`the bundle's idle memory ${base}`, idle("program"), idle("bare"), inMemory),
-    compare(`the same with one token ${base}`, idle("withToken"), idle("bare"), inMemory),
+    compare(`the bundle's idle memory ${base}`, idle("program"), idle("bare"), memoryGoal),
+    compare(`the same with one token ${base}`, idle("withToken"), idle("bare"), memoryGoal),
   ];
 }
 
@@ -73,17 +73,17 @@ async function prepare({ folder, keyFile }: KeyedEndpoint) {
   const dockerfile = await readFile(join(ROOT, "Dockerfile"), "utf8");
   const [, options = ""] = /NODE_OPTIONS="([^"]*)"/.exec(dockerfile) ?? [];
   const env = { NODE_OPTIONS: options, NODE_COMPILE_CACHE: join(folder, "compiled") };
-  // The bundle's first line tells the kernel how to run it.
+  // The bundle's shebang line has a flag for Node.
   const [, flag = ""] = /^#!\S+ (\S+)\n/.exec(await readFile(BUNDLE, "utf8")) ?? [];
   const program = [flag, BUNDLE, "serve"];
-  // As the image's build does it.
+  // Fill the compile cache as the image's build does.
   await once(spawnOne({ args: [...program, "--help"], env }), "close");
   const serve = [...program, "--listen=127.0.0.1:0", `--credentials=${keyFile}`];
   const withToken = [...serve, "--audience=https://a.run.app"];
   return {
     bare: { args: [bare], env: {}, settled: '"listen"' },
-    program: { args: serve, env, settled: '"listening"' },
-    withToken: { args: withToken, env, settled: '"minted an ID token"' },
+    program: { args: serve, env, settled: '"event":"listening"' },
+    withToken: { args: withToken, env, settled: '"event":"minted"' },
   };
 }
 
@@ -98,14 +98,14 @@ async function measure(subject: Subject): Promise<Sample> {
   const nextWith = async (text: string): Promise<string> => {
     for (;;) {
       const { value, done } = await lines.next();
-      if (done) throw new Error("a server ended early");
+      if (done) throw new Error("a server exited early");
       if (value.includes(text)) return value;
     }
   };
   const line = await nextWith('"listen"');
   const { listen } = JSON.parse(line) as { listen: string };
   const { status } = await fetch(`http://${listen}/livez`);
-  if (status !== 200) throw new Error(`a server answered ${status}`);
+  if (status !== 200) throw new Error(`a server answered /livez with ${status}`);
   const startMs = performance.now() - startedMs;
   if (!line.includes(subject.settled)) await nextWith(subject.settled);
   await setTimeout(IDLE_MS);

@@ -3,8 +3,8 @@ import { parse, stringify } from "yaml";
 import { listenOnLoopback } from "../test/support/loopback.ts";
 
 /**
- * The same config with its layers joined by loopback TCP ports in place of internal listeners, as
- * such tunnels were made before Envoy had those.
+ * Changes a config so that loopback TCP ports connect its layers instead of internal listeners, as
+ * in tunnels from before Envoy had those.
  */
 export async function onTcpHops(config: string): Promise<string> {
   const bootstrap = parse(config) as Bootstrap;
@@ -30,7 +30,7 @@ export async function onTcpHops(config: string): Promise<string> {
   return stringify(bootstrap, { aliasDuplicateObjects: false });
 }
 
-/** Free just now, which has to do: the config must name the port before Envoy can listen. */
+/** Finds a port that is free now; the config must name it before Envoy listens on it. */
 async function freePort(): Promise<number> {
   await using server = createServer();
   return await listenOnLoopback(server);
@@ -40,7 +40,7 @@ interface SocketAddress {
   readonly socket_address: { readonly address: string; readonly port_value: number };
 }
 
-/** As much of a config as is changed here. */
+/** The parts of a config that are changed here. */
 interface Bootstrap {
   readonly static_resources: {
     readonly listeners: readonly {

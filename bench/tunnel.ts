@@ -6,7 +6,7 @@ import { startFrontEnd } from "./front-end.ts";
 import { compare, type Goal, type Line } from "./line.ts";
 import { echoRate, roundTripUs, tunnelRate } from "./loads.ts";
 import { onTcpHops } from "./tcp-hops.ts";
-import { inTurns, type Tell } from "./turns.ts";
+import { interleave, type OnStep } from "./interleave.ts";
 
 const ROUNDS = 9;
 
@@ -16,8 +16,8 @@ interface Ports {
   readonly hops: number;
 }
 
-/** What a tunnel carries, by how it gets its token and by how its layers are joined. */
-export async function benchTunnel(tell: Tell): Promise<readonly Line[]> {
+/** Compares tunnels by how they get their token and by how their layers are connected. */
+export async function benchTunnel(onStep: OnStep): Promise<readonly Line[]> {
   await using parts = new AsyncDisposableStack();
   const ports = await startTunnels(parts);
   const measure = async (what: string, of: (port: number) => Promise<number>) => {
@@ -26,7 +26,7 @@ export async function benchTunnel(tell: Tell): Promise<readonly Line[]> {
       push: () => of(ports.push),
       hops: () => of(ports.hops),
     };
-    return inTurns(measures, { rounds: ROUNDS, tell: (step) => tell(`${what}, ${step}`) });
+    return interleave(measures, { rounds: ROUNDS, onStep: (step) => onStep(`${what}, ${step}`) });
   };
   const kinds = [
     { what: "echoed bytes/s", unit: "MB/s", goal: { atLeast: 1 }, of: echoRate },
@@ -49,7 +49,7 @@ export async function benchTunnel(tell: Tell): Promise<readonly Line[]> {
   return lines;
 }
 
-/** Starts each kind of tunnel, with one TCP server behind all. */
+/** Starts each kind of tunnel in front of the same TCP server. */
 async function startTunnels(parts: AsyncDisposableStack): Promise<Ports> {
   const certs = parts.use(await makeTemporaryFolder());
   await runOrThrow(["certs", certs.path]);

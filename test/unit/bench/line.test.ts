@@ -1,6 +1,5 @@
 import { expect, it } from "vitest";
 import { compare, isMet, median, sentence, table } from "../../../bench/line.ts";
-import { inTurns } from "../../../bench/turns.ts";
 
 it.each([
   [[3, 1, 2], 2],
@@ -11,7 +10,7 @@ it.each([
   expect(median(figures)).toBe(expected);
 });
 
-it("ratios are those of neighbours, and their median is judged", () => {
+it("a comparison has the ratio of each round, and its goal applies to the median", () => {
   const line = compare("a against b, things/s", [10, 90, 30], [10, 100, 20], {
     unit: "things/s",
     goal: { atLeast: 1 },
@@ -29,7 +28,7 @@ it("a goal is met at its bound", () => {
   expect(isMet([20.1], { atMost: 20 })).toBe(false);
 });
 
-it("a table has a row for each line, figures in their unit", () => {
+it("a table has one row per line with figures in their units", () => {
   const goal = { atMost: 20 };
   const lines = [
     { what: "longest block", runs: [30.04, 21.5, 1234.5], unit: "ms", goal },
@@ -39,15 +38,4 @@ it("a table has a row for each line, figures in their unit", () => {
 | --- | --- | --- | --- | --- |
 | longest block | 30 ms | 21.5 to 1235 |  | at most 20: missed |
 | ratio | 0.123 | 0.123 to 0.123 |  |  |`);
-});
-
-it("turns go forth and back, and the first does not count", async () => {
-  const turns: string[] = [];
-  const measure = (name: string) => async () => turns.push(name);
-  const results = await inTurns(
-    { a: measure("a"), b: measure("b") },
-    { rounds: 2, tell: () => {} },
-  );
-  expect(turns.join("")).toBe("baabba");
-  expect(results).toEqual({ a: [3, 6], b: [4, 5] });
 });
