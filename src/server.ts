@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { formatAddress, type Address } from "./system/address.ts";
 import { createAudienceRule } from "./access/audience.ts";
 import { openCheckSecret, type CheckSecret } from "./access/check-secret.ts";
+import { createDecision } from "./check/decision.ts";
 import type { Clock } from "./system/clock.ts";
 import { isExposed, type Config } from "./settings/serve.ts";
 import { createCredentialReloader } from "./credentials/reloader.ts";
@@ -153,9 +154,10 @@ async function buildApps(
       log.error({ event: "internal_error", err }, "a request failed unexpectedly"),
   };
   const { token, tokenToPush } = tokens;
+  const decide = createDecision({ secret, chooseAudience, token, checked: metrics.checked });
   const app = await buildApp({
     ...common,
-    check: { secret, chooseAudience, token, tokenHeader, checked: metrics.checked, isDraining },
+    check: { decide, tokenHeader, isDraining },
     push: { secret, chooseAudience, token: tokenToPush, pushed: metrics.pushed, isDraining },
   });
   return { app, admin: await buildApp(common) };

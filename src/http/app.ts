@@ -5,32 +5,31 @@ import { healthPlugin, type HealthOptions } from "./health.ts";
 import { PUSH_PATH, pushPlugin, type PushOptions } from "./push.ts";
 
 export interface AppOptions {
-  /** Both left out, the app serves health and metrics and no tokens. */
+  /** Without `check` and `push` the app serves health and metrics, and no tokens. */
   readonly check?: CheckOptions;
   readonly push?: PushOptions;
   readonly health: HealthOptions;
-  /** Told of a fault in a route itself; the client only learns that there was one. */
+  /** Called with an unexpected error; the client gets a bare 500. */
   readonly onFault: (error: unknown) => void;
 }
 
-/** No route has a schema. Fastify's own compilers would take a tenth of the program's start. */
+/** No route has a schema, and loading Fastify's compilers would be a tenth of the start time. */
 const NO_COMPILERS = { buildValidator: noCompiler, buildSerializer: noCompiler };
 
 /**
- * Envoy lets about 60 KiB of request headers in and forwards the path and `Authorization`; Node's
- * own 16 KiB would refuse them with a 431 that the client then sees.
+ * Envoy accepts about 60 KiB of request headers and forwards the path and `Authorization`. With
+ * Node's default of 16 KiB the client would get a 431.
  */
 const MAX_HEADER_BYTES = 131_072;
-/** Longer than Envoy keeps an idle connection (30 s in the shipped configs), so that Envoy ends it. */
+/** Longer than Envoy's idle timeout (30 s in the shipped configs), so that Envoy closes first. */
 const KEEP_ALIVE_MS = 75_000;
-/** A sender of headers that is slower than this is cut off. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 
-/** What is not a check: reads of these, pushes, and no others. */
-const NAMED = new Set(["/livez", "/readyz", "/healthz", "/metrics"]);
+/** A GET or HEAD of these is not a check; nor is a push. Everything else is. */
+const HEALTH_PATHS = new Set(["/livez", "/readyz", "/healthz", "/metrics"]);
 
-/** Builds the HTTP server's routes; nothing listens yet. */
+/** Builds the HTTP server and its routes, without listening. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
     logger: false,
@@ -57,8 +56,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 }
 
 /**
- * Sends every request that is not named to the check, before any router sees its path: Envoy
- * passes paths on as they were sent, undecodable ones and `..` included.
+ * Rewrites the path of every check to one route before the router parses it: Envoy forwards paths
+ * as they were sent, including ones that cannot be decoded or contain `..`.
  */
 function toRoute(request: IncomingMessage): string {
   const url = request.url ?? "/";
@@ -66,9 +65,9 @@ function toRoute(request: IncomingMessage): string {
   const path = end === -1 ? url : url.slice(0, end);
   const isRead = request.method === "GET" || request.method === "HEAD";
   const isPush = request.method === "POST" && path === PUSH_PATH;
-  return isPush || (isRead && NAMED.has(path)) ? path : CHECK_PATH;
+  return isPush || (isRead && HEALTH_PATHS.has(path)) ? path : CHECK_PATH;
 }
 
 function noCompiler(): never {
-  throw new Error("a route has a schema, and there is no compiler for it");
+  throw new Error("a route has a schema, but there is no compiler for it");
 }

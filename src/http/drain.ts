@@ -2,14 +2,13 @@ import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "../system/clock.ts";
 
-/** How long open connections are given to be used once more, and so to learn that this is the end. */
-const FAREWELL_MS = 1000;
+/** Grace period for idle connections to receive `Connection: close`. */
+const GRACE_MS = 1000;
 
 /**
- * Prepares a server for a polite end and returns the function that performs it. From its call on,
- * every answer says `Connection: close`; connections that nobody uses within a second are closed
- * while idle; open requests are waited for, `timeoutMs` at most. It resolves when no connection
- * is left.
+ * Prepares a server for a graceful shutdown and returns the function that performs it: from then
+ * on every answer says `Connection: close`, connections still idle after a second are closed, and
+ * open requests may finish within `timeoutMs`. It resolves when no connection is left.
  */
 export function prepareDrain(server: Server, clock: Clock): (timeoutMs: number) => Promise<void> {
   const sockets = new Set<Socket>();
@@ -19,10 +18,10 @@ export function prepareDrain(server: Server, clock: Clock): (timeoutMs: number) 
   });
 
   function allClosed(): Promise<unknown> {
-    return Promise.all([...sockets].map((socket) => once(socket)));
+    return Promise.all([...sockets].map(closed));
   }
 
-  function once(socket: Socket): Promise<void> {
+  function closed(socket: Socket): Promise<void> {
     return new Promise((resolve) => {
       if (socket.destroyed) resolve();
       else socket.once("close", () => resolve());
@@ -34,11 +33,11 @@ export function prepareDrain(server: Server, clock: Clock): (timeoutMs: number) 
       response.shouldKeepAlive = false;
     });
     const cancelDeadline = clock.schedule(timeoutMs, () => server.closeAllConnections());
-    const { promise: farewellOver, resolve } = Promise.withResolvers<void>();
-    const cancelFarewell = clock.schedule(Math.min(FAREWELL_MS, timeoutMs), resolve);
-    await Promise.race([allClosed(), farewellOver]);
-    cancelFarewell();
-    // Stops listening and closes what is idle; the callback comes when the last request is done.
+    const { promise: graceOver, resolve } = Promise.withResolvers<void>();
+    const cancelGrace = clock.schedule(Math.min(GRACE_MS, timeoutMs), resolve);
+    await Promise.race([allClosed(), graceOver]);
+    cancelGrace();
+    // Stops listening and closes idle connections; calls back after the last request.
     await new Promise<void>((done) => server.close(() => done()));
     cancelDeadline();
   };

@@ -12,7 +12,7 @@ export interface HealthOptions {
   readonly metrics: { readonly contentType: string; readonly render: () => Promise<string> };
 }
 
-/** Serves liveness, readiness and metrics; none of them ever carries a token. */
+/** Serves liveness, readiness and metrics, none of which ever contains a token. */
 export async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promise<void> {
   app.get("/livez", () => ({ status: "ok" }));
 

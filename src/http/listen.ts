@@ -7,18 +7,18 @@ import { dirname } from "node:path";
 import { formatAddress, type Address } from "../system/address.ts";
 import { codeOf, StartError } from "../system/errors.ts";
 
-/** Leaves a new socket with mode 0660: its owner and its group may connect, nobody else. */
+/** Gives a new socket mode 0660: only its owner and group may connect. */
 const SOCKET_UMASK = 0o117;
 
 /**
- * Listens and resolves with the address, the chosen port included. A socket that a dead process
- * left behind is replaced; one that is alive, or a file of another kind, is not. Throws a
- * StartError that names the address and the reason.
+ * Listens and resolves with the address, including the chosen port. Replaces a socket left behind
+ * by a dead process, but neither a live one nor another kind of file. Throws a StartError that
+ * names the address and the reason.
  */
 export async function listen(app: FastifyInstance, address: Address): Promise<Address> {
   try {
     if (address.kind === "unix") return await listenOnSocket(app, address);
-    // Where the name has two addresses, there would be two servers, of which one is drained.
+    // Fastify would start a second server for ::1, which would not be drained.
     const host = address.host.toLowerCase() === "localhost" ? "127.0.0.1" : address.host;
     await app.listen({ host, port: address.port });
   } catch (cause) {
@@ -35,13 +35,13 @@ async function listenOnSocket(
   address: Extract<Address, { kind: "unix" }>,
 ): Promise<Address> {
   const { path } = address;
-  if (!existsSync(dirname(path))) throw faultOf(address, "there is no such folder");
+  if (!existsSync(dirname(path))) throw faultOf(address, "its folder does not exist");
   const found = await lstat(path).catch(() => undefined);
   if (found !== undefined && !found.isSocket()) {
-    throw faultOf(address, "there is a file of that name, which is no socket");
+    throw faultOf(address, "a file that is not a socket is in the way");
   }
   if (found !== undefined && (await isDead(path))) await unlink(path);
-  // Not chmod afterwards: whoever is quick would be in by then.
+  // Not chmod afterwards, which would leave a moment for others to connect.
   const usual = process.umask(SOCKET_UMASK);
   try {
     await app.listen({ path });
@@ -51,7 +51,7 @@ async function listenOnSocket(
   return address;
 }
 
-/** Whether nobody listens on a socket any more. */
+/** Whether no process listens on the socket any more. */
 async function isDead(path: string): Promise<boolean> {
   const socket = connect(path);
   try {
@@ -65,9 +65,9 @@ async function isDead(path: string): Promise<boolean> {
 }
 
 const LISTEN_FAULTS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "the address is taken",
-  EADDRNOTAVAIL: "this machine has no such address",
-  EACCES: "permission is denied",
+  EADDRINUSE: "the address is already in use",
+  EADDRNOTAVAIL: "this machine does not have that address",
+  EACCES: "permission denied",
   ENOTFOUND: "the host name does not resolve",
 };
 

@@ -14,29 +14,29 @@ import type { PushOutcome } from "../telemetry/metrics.ts";
 import type { IdToken } from "../tokens/id-token.ts";
 
 export interface PushOptions {
-  /** Left out, whoever reaches the server is answered. */
+  /** Without it, anyone who can reach the server is answered. */
   readonly secret?: Pick<CheckSecret, "matches"> | undefined;
   readonly chooseAudience: (request: CheckRequest) => AudienceChoice;
-  /** The token for a holder that keeps it until it asks again. Rejects with a MintError. */
+  /** A token that stays valid until the next poll. Rejects with a MintError. */
   readonly token: (audience: string) => IdToken | Promise<IdToken>;
-  /** Told of each secret that was asked for, or once of a request that was not read. */
+  /** Called for each requested secret, or once for a request that was refused unread. */
   readonly pushed: (outcome: PushOutcome) => void;
-  /** Whether connections are to be ended with their next answer. */
+  /** Whether each connection should be closed after its next answer. */
   readonly isDraining: () => boolean;
 }
 
-/** Where Envoy asks for secrets (SDS over REST). */
+/** Where Envoy polls for secrets (SDS over REST). */
 export const PUSH_PATH = "/v3/discovery:secrets";
 
-/** The secret by this name is the default audience's token. */
+/** The name of the default audience's token. */
 const DEFAULT_NAME = "default";
-/** Envoy's requests are about 77 KB: they list its extensions. */
+/** Envoy's requests are about 77 KB, because they list its extensions. */
 const MAX_REQUEST_BYTES = 1_048_576;
 
 /**
  * Answers Envoy's requests for secrets, each named by an audience or `default`: 200 with the
- * tokens that there are, 503 while there is none, 403 without the check secret, 400 and 413 for
- * what is no request for secrets.
+ * available tokens, 503 if there is none, 403 without the check secret, 400 or 413 for an invalid
+ * or oversized request.
  */
 export async function pushPlugin(app: FastifyInstance, options: PushOptions): Promise<void> {
   const { secret, chooseAudience, token, pushed, isDraining } = options;
@@ -58,7 +58,7 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
     return reply.code(status).send({ error, reason });
   }
 
-  // A colon that begins no parameter is written twice.
+  // In a Fastify path, `::` is a literal colon.
   app.post(PUSH_PATH.replace(":", "::"), async (request, reply) => {
     if (secret?.matches(request.raw.headers[CHECK_SECRET_HEADER]?.toString()) === false) {
       return refuse(reply, 403, "check_secret_wrong");
@@ -78,7 +78,7 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
     }
     const secrets = await Promise.all(names.map(find));
     for (const each of secrets) pushed(outcomeOf(each));
-    // The drain tells what comes after its start; what waited for a mint learns of it here.
+    // The drain hook misses requests that were already waiting for a mint.
     if (isDraining()) reply.header("connection", "close");
     const outage = findOutage(secrets);
     if (outage !== undefined) return reply.code(503).send({ error: outage });
@@ -86,11 +86,11 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
   });
 }
 
-/** Here and not by Fastify, to which no POST has a body: checks have none that matters. */
+/** Fastify reads no bodies, because those of checks do not matter. */
 function readBody({ raw }: FastifyRequest): Promise<string | undefined> {
-  // What is left unread must not end the connection: there is an answer to send.
+  // Leaving a part unread must not destroy the connection before the answer is sent.
   const chunks = raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-  // One that breaks off has nobody to be told.
+  // The client is gone; it does not matter what it is answered.
   return readBounded(chunks, MAX_REQUEST_BYTES).catch(() => "");
 }
 

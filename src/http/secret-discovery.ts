@@ -2,27 +2,27 @@ import { createHash } from "node:crypto";
 import type { MintCode, RefusalCode } from "../system/errors.ts";
 import type { IdToken } from "../tokens/id-token.ts";
 
-/** What became of a secret that was asked for by name. */
+/** The result for one requested secret. */
 export type NamedSecret =
   | { readonly name: string; readonly token: IdToken }
   | { readonly name: string; readonly refused: RefusalCode }
   | { readonly name: string; readonly failed: MintCode };
 
-/** Envoy asks for one secret a request; each may cost a mint. */
+/** Envoy requests one secret at a time; each may cost a mint. */
 const MAX_NAMES = 100;
 const SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 /** `google.rpc.Code`. */
 const PERMISSION_DENIED = 7;
 const UNAVAILABLE = 14;
 
-/** Why a text is no request for secrets: the message is the rule that it breaks. */
+/** A request for secrets is invalid; the message is the rule that it breaks. */
 export class InvalidDiscoveryRequest extends Error {
   override readonly name = "InvalidDiscoveryRequest";
 }
 
 /**
- * Reads the names that a `DiscoveryRequest` asks for, each once (Envoy's
- * `envoy.service.discovery.v3`, as JSON). Throws InvalidDiscoveryRequest.
+ * Reads the names in a `DiscoveryRequest` of Envoy's `envoy.service.discovery.v3`, as JSON,
+ * without duplicates. Throws InvalidDiscoveryRequest.
  */
 export function parseDiscoveryRequest(body: string): readonly string[] {
   const { type_url: type = SECRET_TYPE, resource_names: names } = parseFields(body);
@@ -48,8 +48,8 @@ function parseFields(body: string): Readonly<Record<string, unknown>> {
 }
 
 /**
- * Why no secret can be had for now, undefined where there is one, or where all were refused. Told
- * as a failure it makes Envoy keep what it has and, at its start, wait.
+ * The reason to fail the whole request: no secret is available, and not because all were denied.
+ * Envoy then keeps its old secrets or, when starting, waits.
  */
 export function findOutage(secrets: readonly NamedSecret[]): MintCode | undefined {
   if (secrets.some((each) => "token" in each)) return undefined;
@@ -57,9 +57,9 @@ export function findOutage(secrets: readonly NamedSecret[]): MintCode | undefine
 }
 
 /**
- * The `DiscoveryResponse` with every secret that there is, each the token header's whole value.
- * What is missing is told of in `resource_errors`: Envoy then keeps what it has, and logs which
- * secret it missed. Of a failed request it would log no more than that it failed.
+ * The `DiscoveryResponse` with every available secret, each the token header's whole value. The
+ * others are named in `resource_errors`, so that Envoy logs which ones are missing and keeps their
+ * old values; for a failed request it would only log the failure.
  */
 export function discoveryResponse(secrets: readonly NamedSecret[]) {
   const found = secrets.filter((each) => "token" in each);
@@ -83,7 +83,7 @@ function resourceError(name: string, code: number, message: string) {
   return { resource_name: { name }, error_detail: { code, message } };
 }
 
-/** Changes when a token does, and tells nothing of it: Envoy's admin endpoint shows versions. */
+/** Changes with the tokens, and reveals nothing of them: Envoy's admin endpoint shows it. */
 function versionOf(tokens: readonly IdToken[]): string {
   const headers = tokens.map(({ header }) => header).sort();
   return createHash("sha256").update(headers.join("\n")).digest("base64url").slice(0, 22);

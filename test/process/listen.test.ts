@@ -60,7 +60,7 @@ describe("a Unix socket", () => {
     await using live = await startServer([...serveFlags, ...listen]);
     const { code, stderr } = await runMain(["serve", ...serveFlags, ...listen]);
     expect(code).toBe(1);
-    expect(stderr).toBe(`${live.address}: cannot listen: the address is taken\n`);
+    expect(stderr).toBe(`${live.address}: cannot listen: the address is already in use\n`);
     expect((await get({ socketPath, path: "/livez" })).statusCode).toBe(200);
   });
 
@@ -69,7 +69,7 @@ describe("a Unix socket", () => {
     await writeFile(path, "precious");
     const { code, stderr } = await runMain(["serve", ...serveFlags, "--listen", `unix:${path}`]);
     expect(code).toBe(1);
-    expect(stderr).toContain("there is a file of that name, which is no socket");
+    expect(stderr).toContain("a file that is not a socket is in the way");
     expect(await readFile(path, "utf8")).toBe("precious");
   });
 
@@ -77,7 +77,7 @@ describe("a Unix socket", () => {
     const path = join(folder, "missing/a.sock");
     const { code, stderr } = await runMain(["serve", ...serveFlags, "--listen", `unix:${path}`]);
     expect(code).toBe(1);
-    expect(stderr).toContain("there is no such folder");
+    expect(stderr).toContain("its folder does not exist");
   });
 });
 
@@ -106,7 +106,7 @@ describe("the admin address", () => {
     const flags = ["serve", ...serveFlags, "--listen", "127.0.0.1:0"];
     const { code, stderr } = await runMain([...flags, "--admin-listen", other.address]);
     expect(code).toBe(1);
-    expect(stderr).toBe(`${other.address}: cannot listen: the address is taken\n`);
+    expect(stderr).toBe(`${other.address}: cannot listen: the address is already in use\n`);
   });
 });
 

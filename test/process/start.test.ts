@@ -95,7 +95,7 @@ describe("a port that is taken", () => {
     ]);
     other.close();
     expect(code).toBe(1);
-    expect(stderr).toContain(`127.0.0.1:${port}: cannot listen: the address is taken`);
+    expect(stderr).toContain(`127.0.0.1:${port}: cannot listen: the address is already in use`);
   });
 });
 

@@ -82,7 +82,7 @@ it("the program then exits with code 1 and one line that names the address", asy
   expect(run).toEqual({
     code: 1,
     stdout: "",
-    stderr: `127.0.0.1:${taken.port}: cannot listen: the address is taken\n`,
+    stderr: `127.0.0.1:${taken.port}: cannot listen: the address is already in use\n`,
   });
 });
 

@@ -3,9 +3,9 @@ import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { createAudienceRule } from "../../../src/access/audience.ts";
 import { MintError } from "../../../src/system/errors.ts";
-import { buildApp } from "../../../src/http/app.ts";
 import type { PushOptions } from "../../../src/http/push.ts";
 import type { IdToken } from "../../../src/tokens/id-token.ts";
+import { buildTestApp } from "../../support/http-app.ts";
 import { idToken } from "../../support/tokens.ts";
 
 const A = "https://a.run.app";
@@ -15,10 +15,8 @@ const TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secr
 const PATH = "/v3/discovery:secrets";
 const unavailable = new MintError("mint_unavailable", "the token endpoint answered 503");
 
-/** An app over tokens that the test chooses; `down` has none. */
+/** An app over tokens that the test chooses; minting for those in `down` fails. */
 async function setUp(configured: readonly string[] = [A, B], secret?: PushOptions["secret"]) {
-  const outcomes: string[] = [];
-  const faults: unknown[] = [];
   const down = new Set<string>();
   let minted = 0;
   const tokens = new Map<string, IdToken>();
@@ -32,27 +30,8 @@ async function setUp(configured: readonly string[] = [A, B], secret?: PushOption
     down.has(audience)
       ? Promise.reject(unavailable)
       : (tokens.get(audience) ?? Promise.resolve(renew(audience)));
-  const app = await buildApp({
-    check: {
-      chooseAudience,
-      token,
-      tokenHeader: "authorization",
-      checked: () => {},
-      isDraining: () => false,
-    },
-    push: {
-      secret,
-      chooseAudience,
-      token,
-      pushed: (outcome) => outcomes.push(outcome),
-      isDraining: () => false,
-    },
-    health: {
-      readiness: () => [],
-      isDraining: () => false,
-      metrics: { contentType: "text/plain", render: async () => "" },
-    },
-    onFault: (error) => faults.push(error),
+  const { app, checks, pushes, errors } = await buildTestApp({
+    push: { secret, chooseAudience, token },
   });
   const push = (body: unknown, headers: Readonly<Record<string, string>> = {}) =>
     app.inject({
@@ -62,7 +41,7 @@ async function setUp(configured: readonly string[] = [A, B], secret?: PushOption
       payload: typeof body === "string" ? body : JSON.stringify(body),
     });
   const ask = (...names: readonly string[]) => push({ type_url: TYPE, resource_names: names });
-  return { app, push, ask, renew, down, outcomes, faults };
+  return { app, push, ask, renew, down, checks, pushes, errors };
 }
 
 const resource = (name: string, { header }: IdToken) => ({
@@ -70,14 +49,14 @@ const resource = (name: string, { header }: IdToken) => ({
   name,
   generic_secret: { secret: { inline_string: header } },
 });
-const left = (name: string, code: number, message: string) => ({
+const resourceError = (name: string, code: number, message: string) => ({
   resource_name: { name },
   error_detail: { code, message },
 });
 
 describe("a push", () => {
-  it("is the header's whole value, by the audience's name", async () => {
-    const { ask, renew, outcomes } = await setUp();
+  it("contains the whole header value under the audience's name", async () => {
+    const { ask, renew, pushes } = await setUp();
     const token = renew(B);
     const response = await ask(B);
     expect(response.statusCode).toBe(200);
@@ -86,10 +65,10 @@ describe("a push", () => {
       type_url: TYPE,
       resources: [resource(B, token)],
     });
-    expect(outcomes).toEqual(["ok"]);
+    expect(pushes).toEqual(["ok"]);
   });
 
-  it("is the default audience's token by the name default", async () => {
+  it("contains the default audience's token under the name default", async () => {
     const { ask, renew } = await setUp();
     const token = renew(A);
     expect((await ask("default")).json()).toMatchObject({
@@ -102,7 +81,7 @@ describe("a push", () => {
     expect((await ask(A)).json()).toMatchObject({ resources: [{ name: A }] });
   });
 
-  it("has another version when a token changes, and only then", async () => {
+  it("changes its version when a token changes, and only then", async () => {
     const { ask, renew } = await setUp();
     const version = async (...names: readonly string[]) =>
       (await ask(...names)).json<{ version_info: string }>().version_info;
@@ -116,48 +95,51 @@ describe("a push", () => {
     expect(await version(A)).toBe(alone);
   });
 
-  it("leaves out what is refused and what is not to be had, and brings the others", async () => {
-    const { ask, renew, down, outcomes } = await setUp();
+  it("names denied and failed secrets as errors beside the available ones", async () => {
+    const { ask, renew, down, pushes } = await setUp();
     const token = renew(A);
     down.add(B);
     const response = await ask(OTHER, A, B);
     expect(response.statusCode).toBe(200);
     expect(response.json()).toMatchObject({
       resources: [resource(A, token)],
-      resource_errors: [left(OTHER, 7, "audience_not_allowed"), left(B, 14, "mint_unavailable")],
+      resource_errors: [
+        resourceError(OTHER, 7, "audience_not_allowed"),
+        resourceError(B, 14, "mint_unavailable"),
+      ],
     });
-    expect(outcomes).toEqual(["audience_not_allowed", "ok", "mint_unavailable"]);
+    expect(pushes).toEqual(["audience_not_allowed", "ok", "mint_unavailable"]);
   });
 
-  it("is empty where all is refused: of another status Envoy would not tell the name", async () => {
+  it("is empty when all names are denied, since Envoy logs no names for another status", async () => {
     const { ask } = await setUp([]);
     const response = await ask(OTHER, "default");
     expect(response.statusCode).toBe(200);
     expect(response.json()).toMatchObject({
       resources: [],
       resource_errors: [
-        left(OTHER, 7, "audience_not_allowed"),
-        left("default", 7, "audience_missing"),
+        resourceError(OTHER, 7, "audience_not_allowed"),
+        resourceError("default", 7, "audience_missing"),
       ],
     });
   });
 
-  it("is 503 and a code while no token is to be had", async () => {
-    const { ask, down, outcomes } = await setUp();
+  it("is 503 with a code when no token can be minted", async () => {
+    const { ask, down, pushes } = await setUp();
     down.add(A);
     for (const names of [[A], [A, OTHER]]) {
       const response = await ask(...names);
       expect(response.statusCode).toBe(503);
       expect(response.json()).toEqual({ error: "mint_unavailable" });
     }
-    expect(outcomes).toEqual(["mint_unavailable", "mint_unavailable", "audience_not_allowed"]);
+    expect(pushes).toEqual(["mint_unavailable", "mint_unavailable", "audience_not_allowed"]);
   });
 });
 
 describe("a discovery request", () => {
   it("is refused with 403 and a code without the check secret", async () => {
     const secret = { matches: (given: string | undefined) => given === "open sesame" };
-    const { push, outcomes } = await setUp([A], secret);
+    const { push, pushes } = await setUp([A], secret);
     const body = { resource_names: [A] };
     for (const headers of [{}, { "x-authz-secret": "open" }]) {
       const response = await push(body, headers);
@@ -165,32 +147,32 @@ describe("a discovery request", () => {
       expect(response.json()).toEqual({ error: "check_secret_wrong" });
     }
     expect((await push(body, { "x-authz-secret": "open sesame" })).statusCode).toBe(200);
-    expect(outcomes).toEqual(["check_secret_wrong", "check_secret_wrong", "ok"]);
+    expect(pushes).toEqual(["check_secret_wrong", "check_secret_wrong", "ok"]);
   });
 
   it.each([
-    ["nothing", ""],
-    ["no JSON", "{"],
-    ["no object", "null"],
+    ["an empty body", ""],
+    ["a body that is not JSON", "{"],
+    ["null", "null"],
     ["a list", "[]"],
     ["no names", { type_url: TYPE }],
     ["an empty list of names", { resource_names: [] }],
-    ["names that are no list", { resource_names: A }],
-    ["a name that is no text", { resource_names: [A, 1] }],
+    ["names that are not a list", { resource_names: A }],
+    ["a name that is not a string", { resource_names: [A, 1] }],
     ["another type", { type_url: "type.googleapis.com/a.B", resource_names: [A] }],
-  ])("of %s is 400, a code and the rule", async (_what, body) => {
-    const { push, outcomes, faults } = await setUp();
+  ])("with %s is refused with 400, a code and the rule", async (_what, body) => {
+    const { push, pushes, errors } = await setUp();
     const response = await push(body);
     expect(response.statusCode).toBe(400);
     expect(response.json()).toEqual({
       error: "push_malformed",
       reason: expect.stringContaining("must be"),
     });
-    expect(outcomes).toEqual(["push_malformed"]);
-    expect(faults).toEqual([]);
+    expect(pushes).toEqual(["push_malformed"]);
+    expect(errors).toEqual([]);
   });
 
-  it("is malformed with more names than Envoy ever asks for at once", async () => {
+  it("may contain 100 names and no more", async () => {
     const { push } = await setUp();
     const names = (count: number) => Array.from({ length: count }, (_, index) => `${index}`);
     expect((await push({ resource_names: names(101) })).statusCode).toBe(400);
@@ -198,7 +180,7 @@ describe("a discovery request", () => {
   });
 
   it.each(["application/json; charset=utf-8", "text/plain", "nonsense"])(
-    "is read whatever type it claims to have, as %s",
+    "is read whatever its content type, as %s",
     async (type) => {
       const { push } = await setUp();
       const body = { node: { extensions: "x".repeat(900_000) }, resource_names: [A] };
@@ -206,8 +188,8 @@ describe("a discovery request", () => {
     },
   );
 
-  it("may have a megabyte, and no byte more", async () => {
-    const { push, outcomes } = await setUp();
+  it("may have 1 MiB and no byte more", async () => {
+    const { push, pushes } = await setUp();
     const body = (bytes: number) => {
       const empty = JSON.stringify({ resource_names: [A], node: "" });
       return JSON.stringify({ resource_names: [A], node: "x".repeat(bytes - empty.length) });
@@ -216,21 +198,22 @@ describe("a discovery request", () => {
     const response = await push(body(1_048_577));
     expect(response.statusCode).toBe(413);
     expect(response.json()).toMatchObject({ error: "push_too_large" });
-    expect(outcomes).toEqual(["ok", "push_too_large"]);
+    expect(pushes).toEqual(["ok", "push_too_large"]);
   });
 
-  it("is a check at any other path, or with any other method", async () => {
-    const { app, outcomes } = await setUp();
+  it("at any other path, or with any other method, is a check", async () => {
+    const { app, checks, pushes } = await setUp();
     const method = "POST";
     for (const url of [`${PATH}/`, "/v3/discovery:clusters", "/v3/discovery%3Asecrets"]) {
       expect((await app.inject({ method, url })).headers["authorization"]).toMatch(/^Bearer /);
     }
     expect((await app.inject(PATH)).headers["authorization"]).toMatch(/^Bearer /);
-    expect(outcomes).toEqual([]);
+    expect(checks).toHaveLength(4);
+    expect(pushes).toEqual([]);
   });
 
-  it("that never ends is answered all the same, and one that breaks off does no harm", async () => {
-    const { app, outcomes, faults } = await setUp();
+  it("that never ends is refused, and one that is cut off does no harm", async () => {
+    const { app, pushes, errors } = await setUp();
     const url = new URL(await app.listen({ host: "127.0.0.1", port: 0 }));
     const open = () => connect(Number(url.port), "127.0.0.1");
     const head = `POST ${PATH} HTTP/1.1\r\nHost: a\r\n`;
@@ -242,7 +225,7 @@ describe("a discovery request", () => {
     broken.end(`${head}Content-Length: 100\r\n\r\n{"resource_names`);
     await text(broken);
     await app.close();
-    expect(faults).toEqual([]);
-    expect(outcomes.at(0)).toBe("push_too_large");
+    expect(errors).toEqual([]);
+    expect(pushes.at(0)).toBe("push_too_large");
   });
 });
