@@ -36,7 +36,7 @@ describe("listen on a TCP address", () => {
     const app = fastify();
     parts.defer(() => app.close());
     await listen(app, parseAddress("localhost:0"));
-    expect(app.addresses().map(({ address }) => address)).toEqual(["127.0.0.1"]);
+    expect(app.addresses()).toMatchObject([{ address: "127.0.0.1" }]);
   });
 
   it("names the address and the reason when it cannot", async () => {
