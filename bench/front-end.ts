@@ -30,7 +30,7 @@ export async function startFrontEnd(containerPort = 0): Promise<FrontEnd> {
   const { ca, certificate, key } = await writeCertificates(folder);
   const config = composeYaml("front-end", {
     read: (file) => readFileSync(join(import.meta.dirname, file), "utf8"),
-    features: new Set(),
+    isOn: () => false,
     values: { CERTIFICATE: certificate, KEY: key, CONTAINER_PORT: containerPort },
   });
   const envoy = parts.use(await startEnvoyOn(config, "front end"));

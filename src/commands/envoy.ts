@@ -14,18 +14,20 @@ export const envoyHelp = () =>
   );
 
 /**
- * Prints a complete Envoy config, or writes it to a file. Resolves with the exit code 0. Throws a
+ * Prints a complete Envoy config, or writes it to a file, and says on standard error what the given
+ * Envoy release lacks. Resolves with the exit code 0. Throws a
  * UsageError that lists every fault before anything is printed, or a StartError if the file cannot
  * be written.
  */
 export async function envoyCommand(
   argv: readonly string[],
-  io: { readonly stdout: (text: string) => void },
+  io: { readonly stdout: (text: string) => void; readonly stderr: (text: string) => void },
 ): Promise<number> {
   const { name, options } = parseEnvoyFlags(argv);
-  const config = renderEnvoyConfig(name, options);
-  if (options.output === undefined) io.stdout(config);
-  else await writeConfig(options.output, config);
+  const { text, losses } = renderEnvoyConfig(name, options);
+  if (options.output === undefined) io.stdout(text);
+  else await writeConfig(options.output, text);
+  for (const loss of losses) io.stderr(`${loss}\n`);
   return 0;
 }
 

@@ -18,8 +18,8 @@ import {
 export interface Composition {
   /** Returns the text of a part (`NAME.yaml`) or of a script (`NAME.lua`). */
   readonly read: (file: string) => string;
-  /** The features that are on. */
-  readonly features: ReadonlySet<string>;
+  /** Returns whether a feature is on. */
+  readonly isOn: (feature: string) => boolean;
   /** The values of the `${NAME}` placeholders. Without it, the placeholders stay. */
   readonly values?: Readonly<Record<string, unknown>> | undefined;
 }
@@ -117,16 +117,16 @@ function scriptNode(name: string, { read }: Composition): Scalar {
 }
 
 /** Whether a node stays. Removes the tag that says so. */
-function isIncluded(node: Node, { features }: Composition): boolean {
+function isIncluded(node: Node, { isOn }: Composition): boolean {
   if (isScalar(node) && node.tag === "!part") {
     const [, , feature] = String(node.value).split(" ");
-    return feature === undefined || features.has(feature);
+    return feature === undefined || isOn(feature);
   }
   const { tag } = node as { tag?: string };
   const condition = tag?.startsWith("!if:") === true ? tag.slice("!if:".length) : undefined;
   if (tag === "!example") node.commentBefore = joinComments(node.commentBefore, EXAMPLE_MARK);
   if (tag === "!example" || condition !== undefined) delete (node as { tag?: string }).tag;
-  return condition === undefined || features.has(condition);
+  return condition === undefined || isOn(condition);
 }
 
 /** The parser gives the comment above the first item to the collection. The item may be left out. */

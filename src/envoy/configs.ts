@@ -1,27 +1,38 @@
 import { composeYaml, placeholdersOf } from "./compose.ts";
 import { readPart } from "./parts.ts";
 import { envoyValues, type EnvoyOptions } from "./values.ts";
+import {
+  hasFeature,
+  isVersionFeature,
+  lossWithout,
+  newestEnvoyVersion,
+  type EnvoyVersion,
+  type VersionFeatureName,
+} from "./versions.ts";
 
 interface EnvoyConfig {
   /** The part that the config starts from. */
   readonly part: "gateway" | "tunnel-client" | "tunnel-server";
-  /** What `!if:FEATURE` and `!part NAME if FEATURE` ask for. */
   readonly features: readonly Feature[];
   /** The first lines of the config. */
   readonly about: string;
 }
 
-type Feature =
+/** What `!if:FEATURE` and `!part NAME if FEATURE` may ask for, besides the release's features. */
+const FEATURES = [
   /** Each request waits for a check by the auth server. */
-  | "checks"
+  "checks",
   /** The check names the audience of the request's route. */
-  | "audience-by-route"
+  "audience-by-route",
   /** Envoy fetches tokens ahead of need. */
-  | "push"
+  "push",
   /** The config uses the auth server. */
-  | "tokens"
+  "tokens",
   /** A tunnel's POST passes through an HTTP connection manager. */
-  | "http-hop";
+  "http-hop",
+] as const;
+
+type Feature = (typeof FEATURES)[number];
 
 const CONFIGS = {
   "tunnel-client": {
@@ -83,15 +94,28 @@ export function isEnvoyConfigName(text: string): text is EnvoyConfigName {
   return Object.hasOwn(CONFIGS, text);
 }
 
-/** A complete config. Throws an Error that lists every missing option's placeholders. */
-export function renderEnvoyConfig(name: EnvoyConfigName, options: EnvoyOptions): string {
+/** A config for a use of it. */
+export interface RenderedConfig {
+  readonly text: string;
+  /** What Envoy's release lacks and what follows from it, one sentence each. */
+  readonly losses: readonly string[];
+}
+
+/** Renders a complete config. Throws an Error that lists the placeholders of missing options. */
+export function renderEnvoyConfig(name: EnvoyConfigName, options: EnvoyOptions): RenderedConfig {
+  const { envoyVersion = newestEnvoyVersion } = options;
   const heading = `${CONFIGS[name].about}\n\nPrinted by \`idtoken-authz envoy ${name}\`.`;
-  return `${comment(heading)}\n${compose(name, envoyValues(options))}`;
+  const { body, missing } = compose(name, envoyVersion, envoyValues(options));
+  const losses = [...missing].flatMap((feature) => lossWithout(feature) ?? []);
+  return {
+    text: `${comment(heading)}\n${body}`,
+    losses: losses.map((lost) => `Envoy ${envoyVersion} has no ${lost}.`),
+  };
 }
 
 /** A config with `${NAME}` placeholders for envsubst, which are explained at its top. */
 export function renderEnvoyTemplate(name: EnvoyConfigName): string {
-  const body = compose(name);
+  const { body } = compose(name, newestEnvoyVersion);
   const placeholders = placeholdersOf(body);
   const serviceFlag = placeholders.has("SERVICE_HOST") ? " --service-url URL" : "";
   const heading = `${CONFIGS[name].about}
@@ -108,9 +132,24 @@ Generated from src/envoy/parts by \`npm run envoy:write\`.`;
 const CHECK_SECRET_NOTE =
   "Envoy itself reads CHECK_SECRET, if the auth server runs with --check-secret-file.";
 
-function compose(name: EnvoyConfigName, values?: Readonly<Record<string, unknown>>): string {
-  const { part, features } = CONFIGS[name];
-  return composeYaml(part, { read: readPart, features: new Set(features), values });
+function compose(
+  name: EnvoyConfigName,
+  version: EnvoyVersion,
+  values?: Readonly<Record<string, unknown>>,
+): { readonly body: string; readonly missing: ReadonlySet<VersionFeatureName> } {
+  const { part, features }: EnvoyConfig = CONFIGS[name];
+  const missing = new Set<VersionFeatureName>();
+  const isOn = (feature: string): boolean => {
+    if (isVersionFeature(feature)) {
+      const has = hasFeature(version, feature);
+      if (!has) missing.add(feature);
+      return has;
+    }
+    const known = FEATURES.find((each) => each === feature);
+    if (known === undefined) throw new Error(`part ${part}: unknown feature ${feature}`);
+    return features.includes(known);
+  };
+  return { body: composeYaml(part, { read: readPart, isOn, values }), missing };
 }
 
 function comment(text: string): string {

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import type { EnvoyVersion } from "./versions.ts";
 import type { Address, TcpAddress } from "../system/address.ts";
 
 /** What differs between two uses of a config. Each config uses some of these. */
@@ -10,7 +11,7 @@ export interface EnvoyOptions {
   readonly authz?: Address | undefined;
   /** The Cloud Run service, by its own host name. */
   readonly service?: TcpAddress | undefined;
-  /** The audience of the service's tokens; `service-url` is the URL of `service`. */
+  /** The audience of the service's tokens. */
   readonly audience?: string | undefined;
   /** Where to connect instead of to `service`. */
   readonly connectTo?: TcpAddress | undefined;
@@ -20,6 +21,8 @@ export interface EnvoyOptions {
   /** The tunnel server's port, on all addresses. */
   readonly port?: number | undefined;
   readonly target?: TcpAddress | undefined;
+  /** The release that the config is for; the newest if absent. */
+  readonly envoyVersion?: EnvoyVersion | undefined;
 }
 
 /** The values of the placeholders for the options that are given. */
@@ -31,8 +34,7 @@ export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unkn
     ...(admin && { ADMIN: admin === "none" ? {} : { address: envoyAddress(admin) } }),
     ...(authz && { AUTHZ_CLUSTER_TYPE: clusterType(authz), AUTHZ_ADDRESS: envoyAddress(authz) }),
     ...(service && { SERVICE_HOST: service.host }),
-    ...(service &&
-      audience && { AUDIENCE: audience === "service-url" ? urlOf(service) : audience }),
+    ...(audience !== undefined && { AUDIENCE: audience }),
     ...(reached && { SERVICE_ADDRESS: reached.host, SERVICE_PORT: reached.port }),
     ...(serviceCa !== undefined && { SERVICE_CA: serviceCa }),
     ...(certDir !== undefined && { CERT_DIR: certDir }),

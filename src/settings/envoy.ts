@@ -2,8 +2,10 @@ import { existsSync } from "node:fs";
 import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { parseAudience } from "../access/audience.ts";
+import { canonicalAudience, parseAudience } from "../access/audience.ts";
 import { envoyConfigNames, isEnvoyConfigName, type EnvoyConfigName } from "../envoy/configs.ts";
+import { urlOf } from "../envoy/values.ts";
+import { newestEnvoyVersion, parseEnvoyVersion } from "../envoy/versions.ts";
 import {
   isHostname,
   parseAddress,
@@ -111,6 +113,15 @@ export const envoySettings = {
     },
     parseRemote,
   ),
+  envoyVersion: one(
+    {
+      flag: "envoy-version",
+      placeholder: "V",
+      default: newestEnvoyVersion,
+      help: "The Envoy release that the config is for, from 1.36. What an older release does not know is left out, and standard error says what is lost.",
+    },
+    parseEnvoyVersion,
+  ),
   output: optional(
     {
       flag: "output",
@@ -133,7 +144,8 @@ interface FlagsOfConfig {
   readonly defaults?: { readonly [K in Key]?: string };
 }
 
-const CLIENT_FLAGS = ["service", "listen", "admin", "connectTo", "serviceCa"] as const;
+const FLAGS_OF_ALL: ReadonlySet<Key> = new Set(["admin", "envoyVersion", "output"]);
+const CLIENT_FLAGS = ["service", "listen", "connectTo", "serviceCa"] as const;
 const TUNNEL_CLIENT: FlagsOfConfig = {
   uses: [...CLIENT_FLAGS, "authz", "certDir"],
   needs: ["service"],
@@ -144,12 +156,12 @@ const GATEWAY: FlagsOfConfig = {
   defaults: { listen: "127.0.0.1:9090" },
 };
 
-/** The flags that each config uses besides `--output`, those it needs, and its own defaults. */
+/** The flags that each config uses besides those of all configs, the flags it needs, and its own defaults. */
 const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
   "tunnel-client": TUNNEL_CLIENT,
   "tunnel-client-push": TUNNEL_CLIENT,
   "tunnel-client-public": { uses: [...CLIENT_FLAGS, "certDir"], needs: ["service"] },
-  "tunnel-server": { uses: ["port", "target", "admin", "certDir"] },
+  "tunnel-server": { uses: ["port", "target", "certDir"] },
   gateway: GATEWAY,
   "gateway-push": GATEWAY,
 };
@@ -166,12 +178,19 @@ export function parseEnvoyFlags(argv: readonly string[]): {
   try {
     const settings = known ? settingsOf(name) : envoySettings;
     const { values } = parseSettings(settings, argv, {}, [`NAME (${names})`]);
-    if (known) return { name, options: values };
+    if (known) return { name, options: withAudience(values) };
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     faults.push(error.message);
   }
   throw new UsageError(faults);
+}
+
+/** Puts the service's URL in place of `service-url`. */
+function withAudience(options: EnvoyFlags): EnvoyFlags {
+  const { audience, service } = options;
+  if (audience !== "service-url" || service === undefined) return options;
+  return { ...options, audience: canonicalAudience(urlOf(service)) };
 }
 
 /** The first argument that is neither a flag nor a flag's value. */
@@ -194,7 +213,7 @@ function settingsOf(name: EnvoyConfigName): {
     const setting = envoySettings[key];
     const byDefault = defaults[key];
     const read = (texts: readonly string[]) => {
-      if (key === "output" || uses.includes(key)) {
+      if (FLAGS_OF_ALL.has(key) || uses.includes(key)) {
         if (texts.length === 0 && needs.includes(key)) throw new Error("must be given");
         return setting.read(texts.length === 0 && byDefault !== undefined ? [byDefault] : texts);
       }

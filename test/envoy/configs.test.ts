@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { envoyConfigNames } from "../../src/envoy/configs.ts";
-import { findEnvoy } from "../support/envoy-binary.ts";
+import { findEnvoy, findOlderEnvoy, OLDER_ENVOYS } from "../support/envoy-binary.ts";
 import { runMain, runOrThrow } from "../support/server-process.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
@@ -22,11 +22,11 @@ beforeAll(async () => {
 afterAll(() => parts.disposeAsync());
 
 /** Lets Envoy validate a config and returns its output. Rejects with Envoy's error. */
-async function validate(config: string): Promise<string> {
+async function validate(config: string, binary: string): Promise<string> {
   const path = join(folder, "envoy.yaml");
   await writeFile(path, config);
   const flags = ["--mode", "validate", "--disable-hot-restart", "-c", path];
-  const { stdout, stderr } = await run(await findEnvoy(), flags);
+  const { stdout, stderr } = await run(binary, flags);
   return stdout + stderr;
 }
 
@@ -64,8 +64,20 @@ describe("every config in envoy/", () => {
   )("is accepted by Envoy: $name $flags", async ({ name, flags }) => {
     const certs = name.startsWith("tunnel") ? ["--cert-dir", certDir] : [];
     const config = await runOrThrow(["envoy", name, ...certs, ...flags]);
-    expect(await validate(config)).toContain("OK");
+    expect(await validate(config, await findEnvoy())).toContain("OK");
   });
+
+  it.each(OLDER_ENVOYS.flatMap((version) => envoyConfigNames.map((name) => ({ version, name }))))(
+    "is accepted by Envoy $version with --envoy-version: $name",
+    async ({ version, name }) => {
+      const certs = name.startsWith("tunnel") ? ["--cert-dir", certDir] : [];
+      const [flags = []] = CASES[name] ?? [];
+      const argv = ["envoy", name, ...certs, ...flags, `--envoy-version=${version}`];
+      const output = await validate(await runOrThrow(argv), await findOlderEnvoy(version));
+      expect(output).toContain("OK");
+      expect(output).not.toMatch(/envoy_bug|deprecated/i);
+    },
+  );
 
   it.each(["tunnel-client", "gateway"])(
     "answers 503 when no check is possible and never sends a request on without one: %s",

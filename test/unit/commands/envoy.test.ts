@@ -1,24 +1,39 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { envoyCommand, envoyHelp } from "../../../src/commands/envoy.ts";
 import { envoyConfigNames, renderEnvoyConfig } from "../../../src/envoy/configs.ts";
 import { parseEnvoyFlags } from "../../../src/settings/envoy.ts";
 import { UsageError } from "../../../src/system/errors.ts";
 
+const ARGV = ["gateway", "--service-url=https://svc-abc123-ew.a.run.app"];
+
+/** Runs the command and returns what it printed. */
+async function run(argv: readonly string[]) {
+  const printed = { stdout: "", stderr: "" };
+  const code = await envoyCommand(argv, {
+    stdout: (text) => void (printed.stdout += text),
+    stderr: (text) => void (printed.stderr += text),
+  });
+  return { code, ...printed };
+}
+
 describe("envoyCommand", () => {
   it("prints the config and resolves with 0", async () => {
-    const printed: string[] = [];
-    const argv = ["gateway", "--service-url=https://svc-abc123-ew.a.run.app"];
-    expect(await envoyCommand(argv, { stdout: (text) => printed.push(text) })).toBe(0);
-    const { name, options } = parseEnvoyFlags(argv);
-    expect(printed).toEqual([renderEnvoyConfig(name, options)]);
+    const { name, options } = parseEnvoyFlags(ARGV);
+    const { text } = renderEnvoyConfig(name, options);
+    expect(await run(ARGV)).toEqual({ code: 0, stdout: text, stderr: "" });
+  });
+
+  it("says on standard error what an older Envoy lacks", async () => {
+    const { code, stderr } = await run([...ARGV, "--envoy-version=1.38.3"]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^Envoy 1\.38 has no stream_reset_burst and .*\.\n$/);
   });
 
   it("prints nothing if a flag is wrong", async () => {
-    const printed: string[] = [];
-    const stdout = (text: string) => printed.push(text);
-    const result = envoyCommand(["gateway", "--audience="], { stdout });
+    const stdout = vi.fn<(text: string) => void>();
+    const result = envoyCommand(["gateway", "--audience="], { stdout, stderr: stdout });
     await expect(result).rejects.toThrow(UsageError);
-    expect(printed).toEqual([]);
+    expect(stdout).not.toHaveBeenCalled();
   });
 });
 

@@ -14,7 +14,7 @@ function compose({ files, features = [], values }: Given): string {
     if (text === undefined) throw new Error(`no file ${file}`);
     return text;
   };
-  return composeYaml("main", { read, features: new Set(features), values });
+  return composeYaml("main", { read, isOn: (feature) => features.includes(feature), values });
 }
 
 describe("a reference to a part", () => {

@@ -10,6 +10,7 @@ import {
   type EnvoyConfigName,
 } from "../../../src/envoy/configs.ts";
 import type { EnvoyOptions } from "../../../src/envoy/values.ts";
+import type { EnvoyVersion } from "../../../src/envoy/versions.ts";
 
 const FOLDER = join(import.meta.dirname, "../../../envoy");
 
@@ -35,7 +36,7 @@ interface Bootstrap {
   readonly static_resources: { readonly listeners: Named[]; readonly clusters: Named[] };
 }
 
-const read = (name: EnvoyConfigName) => parse(renderEnvoyConfig(name, OPTIONS)) as Bootstrap;
+const read = (name: EnvoyConfigName) => parse(renderEnvoyConfig(name, OPTIONS).text) as Bootstrap;
 const named = (list: readonly Named[], name: string) => list.find((each) => each.name === name);
 
 /** Every value of a key, at any depth. */
@@ -76,7 +77,8 @@ describe("the files in envoy/", () => {
 
 describe("renderEnvoyConfig", () => {
   it.each(envoyConfigNames)("%s is its file with the values filled in", (name) => {
-    const config = renderEnvoyConfig(name, OPTIONS);
+    const { text: config, losses } = renderEnvoyConfig(name, OPTIONS);
+    expect(losses).toEqual([]);
     expect(config).not.toMatch(/\$\{\w/);
     expect(without(parse(config), "admin")).toEqual(
       parse(fill(JSON.stringify(without(parse(renderEnvoyTemplate(name)), "admin")))),
@@ -115,6 +117,27 @@ function fill(json: string): string {
     .replaceAll(/"\$\{(\w+)\}"/g, (_, name: string) => JSON.stringify(values[name]))
     .replaceAll(/\$\{(\w+)\}/g, (_, name: string) => String(values[name]));
 }
+
+describe("a config for an older Envoy", () => {
+  const render = (name: EnvoyConfigName, envoyVersion: EnvoyVersion) =>
+    renderEnvoyConfig(name, { ...OPTIONS, envoyVersion });
+
+  it("lacks the fields that the release does not know, and says what is lost", () => {
+    const { text, losses } = render("gateway", "1.36");
+    expect(text).not.toMatch(/stream_reset_|Detects clients/);
+    expect(losses).toEqual([
+      expect.stringMatching(/^Envoy 1\.36 has no tcp_keepalive on listeners: /),
+      expect.stringMatching(/^Envoy 1\.36 has no stream_reset_burst and stream_reset_rate: /),
+    ]);
+  });
+
+  it("says nothing of what the config does not use, or what changes nothing", () => {
+    expect(render("gateway", "1.38").losses).toHaveLength(1);
+    expect(render("tunnel-server", "1.38").text).not.toContain("user_space_socket");
+    expect(render("tunnel-server", "1.38").losses).toHaveLength(1);
+    expect(render("tunnel-client-push", "1.39").losses).toEqual([]);
+  });
+});
 
 describe("isEnvoyConfigName", () => {
   it("accepts the names of configs only", () => {

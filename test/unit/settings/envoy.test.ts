@@ -24,6 +24,23 @@ describe("parseEnvoyFlags", () => {
     expect(listen("--listen=[::1]:80")).toEqual({ kind: "tcp", host: "::1", port: 80 });
   });
 
+  it.each([
+    ["the service's URL", [], "https://svc-abc123-ew.a.run.app"],
+    ["the service's URL with its port", ["--service-url=https://a.b:8443"], "https://a.b:8443"],
+    [
+      "the service's URL without a traffic tag",
+      ["--service-url=https://canary---svc-abc123-ew.a.run.app"],
+      "https://svc-abc123-ew.a.run.app",
+    ],
+    [
+      "what is given",
+      ["--audience=123.apps.googleusercontent.com"],
+      "123.apps.googleusercontent.com",
+    ],
+  ])("takes as audience %s", (_what, flags, audience) => {
+    expect(parseEnvoyFlags(["gateway", ...SERVICE, ...flags]).options).toMatchObject({ audience });
+  });
+
   it("leaves options undefined that the config does not use", () => {
     expect(parseEnvoyFlags(["tunnel-server"]).options).toMatchObject({
       service: undefined,
@@ -66,6 +83,7 @@ describe("parseEnvoyFlags", () => {
       ["gateway", ...SERVICE, "--audience=https://*.run.app"],
       "--audience",
     ],
+    ["a release without configs", ["tunnel-server", "--envoy-version=1.35"], "1.36 to 1.40"],
     ["an audience of two lines", ["gateway", ...SERVICE, "--audience=a\nb"], "--audience"],
   ])("refuses %s", (_what, argv, rule) => {
     expect(() => parseEnvoyFlags(argv)).toThrow(UsageError);
