@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { atExit } from "./at-exit.ts";
-import { findEnvoy } from "./envoy-binary.ts";
+import { findEnvoy, findOlderEnvoy } from "./envoy-binary.ts";
 import { createLineLog } from "./line-log.ts";
 import { refuseSecrets } from "./secrets.ts";
 import { runOrThrow } from "./server-process.ts";
@@ -25,14 +25,17 @@ export interface EnvoyProcess extends AsyncDisposable {
 
 /**
  * Starts Envoy with a shipped config, rendered with these flags as users render it and then edited,
- * and waits until it accepts connections. Rejects with its last lines if it exits.
+ * and waits until it accepts connections. It is of the release that `--envoy-version` names. Rejects
+ * with its last lines if it exits.
  */
 export async function startEnvoy(
   name: string,
   flags: readonly string[],
   edit = (config: string) => config,
 ): Promise<EnvoyProcess> {
-  return startEnvoyOn(edit(await renderConfig(name, flags)), name);
+  const [, version] = /(?:^| )--envoy-version=(\S+)/.exec(flags.join(" ")) ?? [];
+  const binary = version === undefined ? undefined : await findOlderEnvoy(version);
+  return startEnvoyOn(edit(await renderConfig(name, flags)), name, 1, binary);
 }
 
 /** Returns what `envoy NAME` prints, with an admin endpoint from which to read the ports. */
@@ -45,13 +48,13 @@ export async function startEnvoyOn(
   config: string,
   name: string,
   concurrency = 1,
+  binary?: string,
 ): Promise<EnvoyProcess> {
-  const binary = await findEnvoy();
   await using parts = new AsyncDisposableStack();
   const { path: folder } = parts.use(await makeTemporaryFolder());
   const files = { config: join(folder, "envoy.yaml"), admin: join(folder, "admin") };
   await writeFile(files.config, config);
-  const child = spawn(binary, argsFor(files, concurrency), {
+  const child = spawn(binary ?? (await findEnvoy()), argsFor(files, concurrency), {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const log = readLog(child, name);

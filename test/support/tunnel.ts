@@ -15,6 +15,8 @@ export interface TunnelOptions {
   readonly client?: "tunnel-client" | "tunnel-client-push" | "tunnel-client-public";
   /** Further flags of `serve`. */
   readonly serveFlags?: readonly string[];
+  /** Further flags for `envoy`, at both ends. */
+  readonly envoyFlags?: readonly string[];
   /** Changes the client's config before it starts. */
   readonly editClient?: (config: string) => string;
   readonly tokenLifeSeconds?: number;
@@ -35,7 +37,8 @@ export interface Tunnel extends AsyncDisposable {
 
 /** Starts every part of the tunnel, the TCP server first. */
 export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> {
-  const { onStep = () => {}, client = "tunnel-client", serveFlags = [] } = options;
+  const { onStep = () => {}, client = "tunnel-client" } = options;
+  const { serveFlags = [], envoyFlags = [] } = options;
   await using parts = new AsyncDisposableStack();
   const certs = parts.use(await makeTemporaryFolder());
   await runOrThrow(["certs", certs.path]);
@@ -47,7 +50,12 @@ export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> 
   const certDirFlag = `--cert-dir=${certs.path}`;
   const target = `127.0.0.1:${tcpService.port}`;
   const tunnelServer = parts.use(
-    await startEnvoy("tunnel-server", ["--port=0", `--target=${target}`, certDirFlag]),
+    await startEnvoy("tunnel-server", [
+      "--port=0",
+      `--target=${target}`,
+      certDirFlag,
+      ...envoyFlags,
+    ]),
   );
   const containerPort = tunnelServer.port("http");
   onStep(`tunnel-server Envoy on the container port, ${containerPort}`);
@@ -83,6 +91,7 @@ export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> 
         ...google.serviceFlags(TUNNEL_HOST),
         "--listen=127.0.0.1:0",
         certDirFlag,
+        ...envoyFlags,
         ...(client === "tunnel-client-public" ? [] : [`--authz=${authServer.address}`]),
       ],
       options.editClient,

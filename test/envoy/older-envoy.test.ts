@@ -1,0 +1,37 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { beforeAll, describe, expect, it } from "vitest";
+import { findOlderEnvoy, OLDER_ENVOYS } from "../support/envoy-binary.ts";
+import { API_AUDIENCE, startGateway } from "../support/gateway.ts";
+import { startHttpService } from "../support/http-service.ts";
+import { startTunnel } from "../support/tunnel.ts";
+
+const [OLDEST = ""] = OLDER_ENVOYS;
+const envoyFlags = [`--envoy-version=${OLDEST}`];
+
+// The first run on a machine downloads it.
+beforeAll(() => findOlderEnvoy(OLDEST), 600_000);
+
+describe("the oldest supported Envoy", () => {
+  it.each(["gateway", "gateway-push"] as const)("runs %s", async (config) => {
+    await using container = await startHttpService({
+      request: (_request, response) => response.end("hello"),
+    });
+    await using gateway = await startGateway({ container, config, envoyFlags });
+    const response = await fetch(gateway.url);
+    expect(await response.text()).toBe("hello");
+    expect(gateway.google.cloudRun.requests.at(-1)?.identity?.audience).toBe(API_AUDIENCE);
+    expect(gateway.envoy.logs()).not.toMatch(/envoy_bug/);
+  });
+
+  it.each(["tunnel-client", "tunnel-client-push"] as const)("runs %s", async (client) => {
+    await using tunnel = await startTunnel({ client, envoyFlags });
+    const socket = connect(tunnel.port, "127.0.0.1");
+    const [banner] = await once(socket, "data");
+    expect(String(banner)).toContain("Congrats");
+    socket.destroy();
+    for (const envoy of [tunnel.tunnelClient, tunnel.tunnelServer]) {
+      expect(envoy.logs()).not.toMatch(/envoy_bug/);
+    }
+  });
+});
