@@ -8,12 +8,12 @@ const HELP = `Usage: idtoken-authz [serve] [flags]
        idtoken-authz healthcheck [flags of serve]
 
   serve        answers Envoy's ext_authz checks with Google-signed ID tokens (the default)
-  envoy        prints one finished Envoy config
-  doctor       checks credentials, clock, reach and permission, and says what to do
-  certs        makes a development CA and the tunnel's two certificates
-  healthcheck  asks the server of this container whether it is ready
+  envoy        prints a complete Envoy config
+  doctor       checks credentials, network, clock and permissions, and suggests remedies
+  certs        creates a development CA and the tunnel's two certificates
+  healthcheck  asks this container's server whether it is ready
 
---help after a command tells its flags. --version prints the version.
+Run idtoken-authz COMMAND --help for its flags. --version prints the version.
 `;
 
 const io = {
@@ -28,7 +28,7 @@ function print(text: string): number {
 
 void main(process.argv.slice(2), process.env).then((code) => process.exit(code));
 
-/** Runs one command. Resolves with the exit code: 0 done, 1 could not do it, 2 wrong usage. */
+/** Runs one command. Resolves with the exit code: 0 success, 1 failure, 2 wrong usage. */
 async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const [first = "serve", ...others] = argv;
   const [command, rest] = first.startsWith("-") ? ["serve", argv] : [first, others];
@@ -43,7 +43,7 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
   }
 }
 
-/** Each command is loaded when it is asked for: `serve` starts without the others' libraries. */
+/** Loads a command only when it runs, so that `serve` starts without the others' libraries. */
 async function runCommand(
   command: string,
   argv: readonly string[],

@@ -6,18 +6,19 @@ import { parseSettings } from "../settings/table.ts";
 
 const DAYS = 90;
 
-/** What `certs --help` prints. */
+/** The output of `certs --help`. */
 export const certsHelp = () => `Usage: idtoken-authz certs DIR
 
-Makes a development CA and the tunnel's two certificates in DIR, which is made where missing:
-ca.crt, client.crt, client.key, server.crt and server.key, good for ${DAYS} days. The CA's own key is
-kept nowhere, so that nobody can issue more: make a new set before these end. Overwrites nothing.
+Creates a development CA and the tunnel's two certificates in DIR, which it creates if necessary:
+ca.crt, client.crt, client.key, server.crt and server.key, valid for ${DAYS} days. The CA's key is
+discarded, so that nobody can issue further certificates: create a new set before these expire.
+Overwrites nothing.
 `;
 
 /**
- * Makes a CA, a client and a server certificate in a folder and prints what it made. Resolves
- * with the exit code 0. Throws a UsageError, or a StartError that names every file in the way or
- * why it cannot write; then no file has been left behind.
+ * Creates a CA, a client and a server certificate in a folder and prints their paths. Resolves
+ * with the exit code 0. Throws a UsageError, or a StartError that names every existing file or the
+ * reason why it cannot write; it then leaves no file behind.
  */
 export async function certsCommand(
   argv: readonly string[],
@@ -72,7 +73,7 @@ async function makePair(
 async function refuseExisting(paths: readonly string[]): Promise<void> {
   const found = await Promise.all(
     paths.map(async (path) => {
-      // A link that leads nowhere is in the way, too.
+      // A dangling link counts as existing.
       const exists = await lstat(path).then(
         () => true,
         () => false,
@@ -82,7 +83,7 @@ async function refuseExisting(paths: readonly string[]): Promise<void> {
   );
   const inTheWay = found.flat();
   if (inTheWay.length > 0) {
-    throw new StartError(`nothing written, as there is already: ${inTheWay.join(", ")}`);
+    throw new StartError(`nothing written, because these files exist: ${inTheWay.join(", ")}`);
   }
 }
 

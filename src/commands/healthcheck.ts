@@ -9,16 +9,17 @@ import { codeOf, StartError } from "../system/errors.ts";
 const TIMEOUT_MS = 2000;
 const PROGRAM = "idtoken-authz";
 
-/** What `healthcheck --help` prints. */
+/** The output of `healthcheck --help`. */
 export const healthcheckHelp = () => `Usage: idtoken-authz healthcheck [flags of serve]
 
-Asks the server whether it is ready: every configured audience has a token. Without flags it is the
-server that runs as this container's first process, with that one's flags and environment.
+Asks the server whether it is ready, that is, whether every configured audience has a token.
+Without flags it asks the server that runs as this container's first process, and takes that
+process's flags.
 `;
 
 /**
- * Asks the server of this container for its readiness and prints what it says. Resolves with the
- * exit code: 0 when it is ready, else 1. Throws a StartError when there is no answer or no server.
+ * Asks this container's server for its readiness and prints the answer. Resolves with the exit
+ * code: 0 if it is ready, else 1. Throws a StartError if there is no server or no answer.
  */
 export async function healthcheckCommand(
   argv: readonly string[],
@@ -31,13 +32,13 @@ export async function healthcheckCommand(
   return status === 200 ? 0 : 1;
 }
 
-/** The flags with which the container was started. */
+/** The flags with which the container's server was started. */
 async function readServerFlags(): Promise<readonly string[]> {
   const words = (await readFile("/proc/1/cmdline", "utf8")).split("\0").slice(0, -1);
-  // Behind Node, and behind an init process where there is one.
+  // After Node, and after an init process if there is one.
   const program = words.findIndex((word) => basename(word) === PROGRAM);
   if (program === -1) {
-    throw new StartError(`process 1 is no ${PROGRAM}: give the flags of the server to ask`);
+    throw new StartError(`process 1 is not ${PROGRAM}: give the flags of the server to ask`);
   }
   const flags = words.slice(program + 1);
   return flags[0] === "serve" ? flags.slice(1) : flags;

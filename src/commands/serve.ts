@@ -6,27 +6,27 @@ import { useProxies } from "../system/proxy.ts";
 import { startServer } from "../server.ts";
 import { formatHelp } from "../settings/table.ts";
 
-/** What `serve --help` prints. */
+/** The output of `serve --help`. */
 export const serveHelp = () =>
   formatHelp(
     "Usage: idtoken-authz serve [flags]\n\n" +
-      "Answers Envoy's ext_authz checks over HTTP with a Google-signed ID token, and hands it to\n" +
-      "Envoy ahead of need, as a secret by SDS over REST.\n" +
-      "A flag beats its environment variable, which beats the default.",
+      "Answers Envoy's ext_authz checks over HTTP with a Google-signed ID token, and pushes tokens\n" +
+      "to Envoy as secrets, by SDS over REST.\n" +
+      "Flags take precedence over environment variables, which take precedence over defaults.",
     serveSettings,
   );
 
 /**
- * Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the credential file and the check
- * secret again. Resolves with the exit code: 0 after a drain, 1 when a second signal cut it short.
- * Throws a UsageError or StartError when it cannot start.
+ * Serves until SIGTERM or SIGINT, then drains; SIGHUP reloads the credential file and the check
+ * secret. Resolves with the exit code: 0 after a drain, 1 if a second signal interrupted it.
+ * Throws a UsageError or StartError if it cannot start.
  */
 export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessEnv) {
   const config = parseConfig(argv, env);
-  // Mints go through the proxy that HTTPS_PROXY and NO_PROXY name, as other programs' requests do.
+  // Requests to Google honour HTTPS_PROXY and NO_PROXY, as in other programs.
   useProxies(proxyEnvironment(env));
   const signals = listenForSignals();
-  // Until there is something to reload, a SIGHUP must not end the process.
+  // A SIGHUP during the start must not end the process.
   let reload = () => {};
   process.on("SIGHUP", () => reload());
   const output = openStandardOutput();

@@ -4,7 +4,7 @@ import { parseImpersonation } from "../credentials/impersonation.ts";
 import { LOG_LEVELS, type LogLevel } from "../telemetry/logger.ts";
 import { many, one, optional, parseSettings, toggle, type Values } from "./table.ts";
 
-/** Request headers that Cloud Run and IAP take an ID token from. */
+/** Request headers in which Cloud Run and IAP accept an ID token. */
 const TOKEN_HEADERS = [
   "authorization",
   "x-serverless-authorization",
@@ -19,7 +19,7 @@ export const serveSettings = {
       env: "LISTEN",
       placeholder: "HOST:PORT",
       default: "127.0.0.1:8080",
-      help: "Where checks, pushes, health and metrics are served; or unix:/path.sock, for its owner and group. Whoever reaches it gets tokens: keep it on loopback.",
+      help: "Address for checks, pushes, health and metrics; or unix:/path.sock, a socket for its owner and group. Anyone who can reach it gets tokens: keep it on loopback.",
     },
     parseAddress,
   ),
@@ -28,7 +28,7 @@ export const serveSettings = {
       flag: "admin-listen",
       env: "ADMIN_LISTEN",
       placeholder: "HOST:PORT",
-      help: "A second address, for health and metrics and no tokens: scrapers and probes may reach it.",
+      help: "Second address that serves health and metrics but no tokens, for scrapers and probes.",
     },
     parseAddress,
   ),
@@ -47,7 +47,7 @@ export const serveSettings = {
       flag: "impersonate",
       env: "IMPERSONATE",
       placeholder: "ACCOUNT[,DELEGATE…]",
-      help: "Service account that the tokens are for, if the credential may impersonate it; delegates are the accounts in between, in order.",
+      help: "Service account to mint tokens for; the credential must be allowed to impersonate it. Delegates are the accounts in between, in order.",
     },
     parseImpersonation,
   ),
@@ -56,7 +56,7 @@ export const serveSettings = {
       flag: "audience",
       env: "AUDIENCE",
       placeholder: "AUDIENCE",
-      help: "Default audience, usually the service's URL. Repeat it or separate by commas for more: the first is the default, all are kept warm. Of a URL, upper case in the host, the default port, a final slash and a traffic tag (TAG---) are ignored.",
+      help: "Default audience, usually the service's URL. Repeat it, or separate with commas, for more: the first is the default, and the tokens of all are renewed ahead of expiry. In a URL, upper case in the host, the default port, a final slash and a traffic tag (TAG---) are ignored.",
     },
     parseAudience,
   ),
@@ -66,7 +66,7 @@ export const serveSettings = {
       env: "ALLOW_AUDIENCE",
       placeholder: "PATTERN",
       defaultNote: "the audiences above",
-      help: "Further audiences that a check or a push may name: exact, or with * as in https://*.run.app. Repeat it or separate by commas.",
+      help: "Further audiences that a check or a push may name: exact, or with * as in https://*.run.app. Repeat it, or separate with commas.",
     },
     parseAudiencePattern,
   ),
@@ -74,7 +74,7 @@ export const serveSettings = {
     flag: "audience-from-host",
     env: "AUDIENCE_FROM_HOST",
     default: "off",
-    help: "If there is no default, a check that names no audience is for https:// and its Host without the port and a traffic tag, if that is allowed.",
+    help: "If a check names no audience and there is no default, use https:// and its Host, without port and traffic tag, if that is allowed.",
   }),
   tokenHeader: one(
     {
@@ -82,7 +82,7 @@ export const serveSettings = {
       env: "TOKEN_HEADER",
       placeholder: "NAME",
       default: "authorization",
-      help: "Header that carries the token: authorization, x-serverless-authorization (leaves the application's own Authorization alone) or proxy-authorization (IAP).",
+      help: "Header that carries the token: authorization, x-serverless-authorization (leaves the application's own Authorization unchanged) or proxy-authorization (IAP).",
     },
     oneOf(TOKEN_HEADERS),
   ),
@@ -90,11 +90,11 @@ export const serveSettings = {
     {
       flag: "refresh-at",
       env: "REFRESH_AT",
-      placeholder: "SHARE",
+      placeholder: "FRACTION",
       default: "0.75",
-      help: "Share of a token's life after which it is renewed in the background, give or take 10 %. What Envoy was given by push is renewed 10 minutes before its end, or at half its life, at the latest.",
+      help: "Fraction of a token's life after which it is renewed in the background, ±10 %. A pushed token is renewed at the latest 10 minutes before it expires, or at half its life if that is later.",
     },
-    parseShare,
+    parseFraction,
   ),
   mintTimeoutMs: one(
     {
@@ -112,7 +112,7 @@ export const serveSettings = {
       env: "MAX_AUDIENCES",
       placeholder: "N",
       default: "1000",
-      help: "Audiences kept beside the configured ones; the least recently used are dropped.",
+      help: "How many audiences to cache beside the configured ones; the least recently used are dropped.",
     },
     parseCount,
   ),
@@ -121,7 +121,7 @@ export const serveSettings = {
       flag: "check-secret-file",
       env: "CHECK_SECRET_FILE",
       placeholder: "FILE",
-      help: "File of a secret that every check and push must carry in x-authz-secret. The shipped Envoy configs send what CHECK_SECRET holds in Envoy's environment.",
+      help: "File with a secret that every check and push must carry in x-authz-secret. The shipped Envoy configs send CHECK_SECRET from Envoy's environment.",
     },
     parsePath,
   ),
@@ -131,7 +131,7 @@ export const serveSettings = {
       env: "LOG_LEVEL",
       placeholder: "LEVEL",
       default: "info",
-      help: `One of ${LOG_LEVELS.join(", ")}. One JSON object a line on standard output.`,
+      help: `One of ${LOG_LEVELS.join(", ")}. Each line on standard output is a JSON object.`,
     },
     oneOf<LogLevel>(LOG_LEVELS),
   ),
@@ -149,7 +149,7 @@ export const serveSettings = {
 
 export type Config = Values<typeof serveSettings>;
 
-/** Reads the configuration of `serve`. Throws a UsageError that lists every fault. */
+/** Reads the configuration of `serve`. Throws a UsageError that lists every error. */
 export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Config {
   return parseSettings(serveSettings, argv, env).values;
 }
@@ -173,10 +173,10 @@ function oneOf<T extends string>(choices: readonly T[]): (text: string) => T {
   };
 }
 
-function parseShare(text: string): number {
-  const share = /^(?:0?\.\d+)$/.test(text) ? Number(text) : Number.NaN;
-  if (!(share >= 0.1 && share <= 0.9)) throw new Error("must be a share from 0.1 to 0.9");
-  return share;
+function parseFraction(text: string): number {
+  const fraction = /^(?:0?\.\d+)$/.test(text) ? Number(text) : Number.NaN;
+  if (!(fraction >= 0.1 && fraction <= 0.9)) throw new Error("must be a fraction from 0.1 to 0.9");
+  return fraction;
 }
 
 function parseCount(text: string): number {
@@ -187,7 +187,7 @@ function parseCount(text: string): number {
 
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000 } as const;
 
-/** A time in milliseconds, within bounds. */
+/** Parses a duration within bounds to milliseconds. */
 export function duration(minimumMs: number, maximumMs: number): (text: string) => number {
   return (text) => {
     const match = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text);

@@ -1,22 +1,22 @@
 import { parseArgs } from "node:util";
 import { UsageError } from "../system/errors.ts";
 
-/** One setting of a command: where it may be given, how it is read, what it means. */
+/** One setting of a command: its flag and variable, how it is parsed, what it means. */
 export interface Setting<T> {
   readonly flag: string;
   readonly env?: string;
-  /** What stands for the value in help; absent for a switch, which needs none. */
+  /** The name of the value in help texts; absent for a switch, which needs no value. */
   readonly placeholder?: string;
-  /** The default as a person would type it. */
+  /** The default as a user would type it. */
   readonly default?: string;
-  /** The default in words, where there is no text to type. */
+  /** The default in words, if it cannot be typed. */
   readonly defaultNote?: string;
   readonly help: string;
-  /** Reads what was given, in order; nothing given and no default: an empty list. */
+  /** Parses the given values, in order; empty if none was given. */
   readonly read: (texts: readonly string[]) => T;
 }
 
-/** How one text becomes a value. Throws an Error whose message is the rule that was broken. */
+/** Parses one value. Throws an Error whose message is the broken rule. */
 export type Parser<T> = (text: string) => T;
 
 type Settings = Readonly<Record<string, Setting<unknown>>>;
@@ -24,12 +24,12 @@ export type Values<S extends Settings> = { readonly [K in keyof S]: ReturnType<S
 
 type Words<T> = Omit<Setting<T>, "read">;
 
-/** A setting that always has a value. */
+/** A setting with a default. */
 export function one<T>(words: Words<T> & { default: string }, parse: Parser<T>): Setting<T> {
   return { ...words, read: (texts) => parse(texts.at(-1) ?? words.default) };
 }
 
-/** A setting that may be left out. */
+/** A setting without a default. */
 export function optional<T>(words: Words<T>, parse: Parser<T>): Setting<T | undefined> {
   return {
     ...words,
@@ -40,7 +40,7 @@ export function optional<T>(words: Words<T>, parse: Parser<T>): Setting<T | unde
   };
 }
 
-/** A setting that may be repeated; each text may also hold several values between commas. */
+/** A setting that may be repeated, and whose values may also be separated by commas. */
 export function many<T>(words: Words<readonly T[]>, parse: Parser<T>): Setting<readonly T[]> {
   return {
     ...words,
@@ -48,7 +48,7 @@ export function many<T>(words: Words<readonly T[]>, parse: Parser<T>): Setting<r
   };
 }
 
-/** A setting that is on or off. The flag alone means on. */
+/** A setting that is on or off; the bare flag means on. */
 export function toggle(words: Words<boolean>): Setting<boolean> {
   return {
     ...words,
@@ -62,9 +62,9 @@ export function toggle(words: Words<boolean>): Setting<boolean> {
 }
 
 /**
- * Reads a command's settings: a flag beats the environment beats the default; an empty
- * environment variable counts as unset. `positionals` names the arguments that the command takes.
- * Throws a UsageError that lists every fault.
+ * Reads a command's settings: flags take precedence over the environment, which takes precedence
+ * over deerrors; an empty environment variable counts as unset. `positionals` names the command's
+ * arguments. Throws a UsageError that lists every error.
  */
 export function parseSettings<S extends Settings>(
   settings: S,
@@ -72,7 +72,7 @@ export function parseSettings<S extends Settings>(
   env: NodeJS.ProcessEnv,
   positionals: readonly string[] = [],
 ): { readonly values: Values<S>; readonly positionals: readonly string[] } {
-  const { given, rest, faults } = readArgv(settings, argv);
+  const { given, rest, errors } = readArgv(settings, argv);
   const values: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(settings)) {
     const fromEnv = setting.env === undefined ? "" : (env[setting.env] ?? "");
@@ -83,14 +83,14 @@ export function parseSettings<S extends Settings>(
       const inEnv = fromEnv !== "" && !given.has(setting.flag);
       const name = inEnv ? setting.env : `--${setting.flag}`;
       const shown = texts.length === 0 ? "" : ` ${texts.map(quote).join(" ")}`;
-      faults.push(`${name}${shown}: ${error instanceof Error ? error.message : String(error)}`);
+      errors.push(`${name}${shown}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  for (const name of positionals.slice(rest.length)) faults.push(`${name}: must be given`);
+  for (const name of positionals.slice(rest.length)) errors.push(`${name}: must be given`);
   for (const extra of rest.slice(positionals.length)) {
-    faults.push(`${quote(extra)}: unexpected argument`);
+    errors.push(`${quote(extra)}: unexpected argument`);
   }
-  if (faults.length > 0) throw new UsageError(faults);
+  if (errors.length > 0) throw new UsageError(errors);
   return { values: values as Values<S>, positionals: rest };
 }
 
@@ -105,30 +105,38 @@ function readArgv(settings: Settings, argv: readonly string[]) {
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true });
   const given = new Map<string, string[]>();
   const rest: string[] = [];
-  const faults: string[] = [];
+  const errors: string[] = [];
   for (const token of tokens) {
     if (token.kind === "positional") rest.push(token.value);
     if (token.kind !== "option") continue;
     const setting = known.get(token.name);
     if (setting === undefined) {
-      faults.push(`${token.rawName}: unknown flag; --help lists the known ones`);
-    } else if (token.value === undefined && setting.placeholder !== undefined) {
-      faults.push(`${token.rawName}: needs a value, ${setting.placeholder}`);
+      errors.push(`${token.rawName}: unknown flag; --help lists the known ones`);
+    } else if (setting.placeholder !== undefined && lacksValue(token)) {
+      errors.push(`${token.rawName}: needs a value, ${setting.placeholder}`);
     } else {
       const texts = given.get(setting.flag) ?? [];
       given.set(setting.flag, [...texts, token.value ?? "on"]);
     }
   }
-  return { given, rest, faults };
+  return { given, rest, errors };
 }
 
-/** A value as a fault shows it: on one line, not endless, and never a key pasted for a path. */
+/** Whether a flag's value is missing, or is really the next flag. */
+function lacksValue(token: {
+  readonly value?: string | undefined;
+  readonly inlineValue?: boolean | undefined;
+}): boolean {
+  return token.value === undefined || (token.inlineValue === false && token.value.startsWith("--"));
+}
+
+/** A value for an error message: on one line, shortened, and never a key pasted as a path. */
 function quote(text: string): string {
   if (text.includes("{") || text.includes("PRIVATE KEY")) return "(value not shown)";
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 }
 
-/** The rows of a table of settings: flag, environment, default, meaning. */
+/** The rows of a documentation table: flag, environment, default, meaning. */
 export function settingRows(
   settings: Settings,
 ): readonly (readonly [string, string, string, string])[] {
@@ -140,7 +148,7 @@ export function settingRows(
   ]);
 }
 
-/** The settings as `--help` prints them, at most 100 columns wide. */
+/** The settings in the format of `--help`, at most 100 columns wide. */
 export function formatHelp(usage: string, settings: Settings): string {
   const blocks = settingRows(settings).map(([flag, env, fallback, help]) => {
     const origin = env === "" ? `default ${fallback}` : `${env}, default ${fallback}`;

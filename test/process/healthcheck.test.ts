@@ -47,6 +47,6 @@ describe("healthcheck", () => {
   it("asks for flags if process 1 is another program", async () => {
     const { code, stderr } = await runMain(["healthcheck"]);
     expect(code).toBe(1);
-    expect(stderr).toContain("process 1 is no idtoken-authz");
+    expect(stderr).toContain("process 1 is not idtoken-authz");
   });
 });

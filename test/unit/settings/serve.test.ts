@@ -98,7 +98,7 @@ describe("parseConfig", () => {
       '--listen "8080": must be HOST:PORT, as in 127.0.0.1:8080 or [::1]:8080',
       '--impersonate "me@example.com": must be ACCOUNT[,DELEGATE…], each a service account\'s e-mail address (…gserviceaccount.com)',
       'TOKEN_HEADER "cookie": must be one of authorization, x-serverless-authorization, proxy-authorization',
-      '--refresh-at "2": must be a share from 0.1 to 0.9',
+      '--refresh-at "2": must be a fraction from 0.1 to 0.9',
       'MINT_TIMEOUT "soon": must be a time such as 500ms, 5s or 1m, from 100 to 60000 ms',
       '--max-audiences "stray": must be a whole number from 1 to 100000',
     ]);

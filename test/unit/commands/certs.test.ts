@@ -1,0 +1,76 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { certsCommand } from "../../../src/commands/certs.ts";
+import { StartError, UsageError } from "../../../src/system/errors.ts";
+
+const DAY_MS = 86_400_000;
+
+describe("certs DIR", () => {
+  const names = ["ca.crt", "client.crt", "client.key", "server.crt", "server.key"];
+  let root = "";
+
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "certs-"));
+  });
+  afterAll(() => rm(root, { recursive: true }));
+
+  async function run(...argv: readonly string[]): Promise<string> {
+    let output = "";
+    const stdout = (printed: string) => {
+      output += printed;
+    };
+    expect(await certsCommand(argv, {}, { stdout })).toBe(0);
+    return output;
+  }
+
+  it("creates five files, with keys readable by their owner only, and prints their expiry", async () => {
+    const folder = join(root, "new/deep");
+    const output = await run(folder);
+    expect((await readdir(folder)).sort()).toEqual(names);
+    const ends = new Date(Date.now() + 90 * DAY_MS).toISOString().slice(0, 10);
+    const lines = output.trim().split("\n");
+    expect(lines).toHaveLength(5);
+    for (const [index, name] of names.entries()) {
+      expect(lines[index]).toContain(`${join(folder, name)}: `);
+      expect(lines[index]).toContain(`ends ${ends}`);
+    }
+    for (const end of ["client", "server"]) {
+      expect((await stat(join(folder, `${end}.key`))).mode & 0o777).toBe(0o600);
+      const pem = await readFile(join(folder, `${end}.crt`));
+      const certificate = new X509Certificate(pem);
+      expect(certificate.subjectAltName).toBe(`DNS:tunnel-${end}`);
+      const made = new X509Certificate(await readFile(join(folder, "ca.crt")));
+      expect(certificate.verify(made.publicKey)).toBe(true);
+      const key = createPrivateKey(await readFile(join(folder, `${end}.key`)));
+      expect(certificate.checkPrivateKey(key)).toBe(true);
+    }
+  });
+
+  it("writes nothing if a file exists, and names each one that does", async () => {
+    const folder = join(root, "taken");
+    await mkdir(folder);
+    await writeFile(join(folder, "client.key"), "mine");
+    await symlink("nowhere", join(folder, "server.crt"));
+    const error: unknown = await run(folder).catch((cause: unknown) => cause);
+    expect(error).toBeInstanceOf(StartError);
+    expect(error).not.toBeInstanceOf(UsageError);
+    expect(String(error)).toContain(`${join(folder, "client.key")}, ${join(folder, "server.crt")}`);
+    expect((await readdir(folder)).sort()).toEqual(["client.key", "server.crt"]);
+    expect(await readFile(join(folder, "client.key"), "utf8")).toBe("mine");
+  });
+
+  it("says why it cannot write", async () => {
+    await writeFile(join(root, "file"), "");
+    await expect(run(join(root, "file"))).rejects.toThrow(StartError);
+  });
+
+  it.each([{ argv: [] }, { argv: [""] }, { argv: ["a", "b"] }, { argv: ["--force", "a"] }])(
+    "refuses wrong usage: $argv",
+    async ({ argv }) => {
+      await expect(run(...argv)).rejects.toThrow(UsageError);
+    },
+  );
+});

@@ -1,0 +1,47 @@
+import { createServer } from "node:http";
+import { expect, it } from "vitest";
+import { healthcheckCommand } from "../../../src/commands/healthcheck.ts";
+import { StartError, UsageError } from "../../../src/system/errors.ts";
+import { listenOnLoopback } from "../../support/loopback.ts";
+
+/** Runs the command with these flags; resolves with its exit code and output. */
+async function run(...argv: readonly string[]) {
+  let stdout = "";
+  const code = await healthcheckCommand(argv, {}, { stdout: (text) => (stdout += text) });
+  return { code, stdout };
+}
+
+it.each([
+  [200, 0],
+  [503, 1],
+  [404, 1],
+])("an answer of %i to /readyz is exit code %i, and its body is printed", async (status, code) => {
+  await using server = createServer((request, response) => {
+    response.writeHead(status).end(request.url);
+  });
+  const port = await listenOnLoopback(server);
+  expect(await run(`--listen=127.0.0.1:${port}`)).toEqual({ code, stdout: "/readyz\n" });
+});
+
+it("no server at the address is a StartError that names it", async () => {
+  await expect(run("--listen=127.0.0.1:1")).rejects.toThrow(
+    new StartError("127.0.0.1:1: no answer: ECONNREFUSED"),
+  );
+});
+
+it("a server that does not answer is reported after two seconds", async () => {
+  await using server = createServer(() => {});
+  const port = await listenOnLoopback(server);
+  await expect(run(`--listen=127.0.0.1:${port}`)).rejects.toThrow(
+    `127.0.0.1:${port}: no answer: none within 2000 ms`,
+  );
+  server.closeAllConnections();
+});
+
+it("without flags, a process 1 that is another program is a StartError", async () => {
+  await expect(run()).rejects.toThrow("process 1 is not idtoken-authz");
+});
+
+it("wrong flags are a UsageError", async () => {
+  await expect(run("--wrong")).rejects.toThrow(UsageError);
+});
