@@ -12,6 +12,8 @@ export interface IdToken {
   readonly obtainedAt: Instant;
   /** Milliseconds from `obtainedAt` to the token's expiry. */
   readonly lifeMs: number;
+  /** Milliseconds that the local clock was ahead of the issuer's at `obtainedAt`; negative: behind. */
+  readonly skewMs: number;
 }
 
 /** What a token is worth: `due` means still valid, and time to renew it. */
@@ -32,22 +34,25 @@ const RESOLUTION_MS = 1000;
 const PUSH_RESERVE_MS = 600_000;
 
 /**
- * Verifies the token endpoint's `id_token` and counts its life from `obtainedAt`. `issuerNowMs` is
+ * Verifies the token endpoint's `id_token` and counts its life from `obtainedAt`. `issuerDateMs` is
  * the issuer's clock (its `Date` header), so that a wrong local clock neither shortens nor
- * stretches the life. Throws InvalidIdToken.
+ * stretches the life. A `Date` before the token's own `iat` is wrong: the life is at most exp - iat.
+ * Throws InvalidIdToken.
  */
 export function parseIdToken(
   idToken: unknown,
   audience: string,
   obtainedAt: Instant,
-  issuerNowMs: number,
+  issuerDateMs: number,
 ): IdToken {
   if (typeof idToken !== "string") throw new InvalidIdToken("its id_token is not a string");
-  const { aud, exp } = decodeClaims(idToken);
+  const { aud, exp, iat = 0 } = decodeClaims(idToken);
   if (aud !== audience) throw new InvalidIdToken("its id_token is for another audience");
   if (typeof exp !== "number" || !Number.isFinite(exp)) {
     throw new InvalidIdToken("its id_token has no numeric exp");
   }
+  if (typeof iat !== "number") throw new InvalidIdToken("its id_token has no numeric iat");
+  const issuerNowMs = Math.max(issuerDateMs, iat * 1000);
   const lifeMs = exp * 1000 - issuerNowMs - RESOLUTION_MS;
   if (lifeMs <= 0) throw new InvalidIdToken("its id_token has expired");
   return {
@@ -56,6 +61,7 @@ export function parseIdToken(
     expiresAtSeconds: exp,
     obtainedAt,
     lifeMs: Math.min(lifeMs, MAX_LIFE_MS),
+    skewMs: obtainedAt.wallMs - issuerNowMs,
   };
 }
 
@@ -70,14 +76,6 @@ export function decodeClaims(idToken: string): Readonly<Record<string, unknown>>
     // The decoder's cause would quote the token.
     throw new InvalidIdToken("its id_token has no JSON claims");
   }
-}
-
-/**
- * Milliseconds that the local clock was ahead of the issuer's when the token was obtained;
- * negative: behind. Without a `Date` header there is no skew to see.
- */
-export function clockSkewMs({ obtainedAt, expiresAtSeconds, lifeMs }: IdToken): number {
-  return obtainedAt.wallMs - (expiresAtSeconds * 1000 - RESOLUTION_MS - lifeMs);
 }
 
 /**

@@ -1,7 +1,7 @@
 import PQueue from "p-queue";
 import { elapsedMs, type Clock } from "../system/clock.ts";
 import { MintError } from "../system/errors.ts";
-import { clockSkewMs, type IdToken } from "./id-token.ts";
+import type { IdToken } from "./id-token.ts";
 import { MintNotAttempted, MintQueueFull } from "./not-attempted.ts";
 import { createRefusals } from "./refusals.ts";
 
@@ -108,7 +108,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
       );
       if (!closed) {
         events.minted({ token, reason, durationMs: durationMs() });
-        events.clockCompared(clockSkewMs(token));
+        events.clockCompared(token.skewMs);
       }
       return token;
     } catch (error) {

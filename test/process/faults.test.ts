@@ -1,13 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseConfig } from "../../src/settings/serve.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
-import { startServer } from "../../src/server.ts";
-import { formatAddress } from "../../src/system/address.ts";
-import { createFakeClock } from "../support/fake-clock.ts";
-import { createLineLog } from "../support/line-log.ts";
-import type { LogLine } from "../support/server-process.ts";
-import { refuseSecrets } from "../support/secrets.ts";
+import { startInProcess, type InProcessServer } from "../support/in-process-server.ts";
 import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
+import type { LogLine } from "../support/server-process.ts";
 import type { TokenEndpoint } from "../support/token-endpoint.ts";
 import type { TokenFault } from "../support/token-fault.ts";
 
@@ -59,73 +53,51 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-/** Starts the whole server in this process on a clock that stands still. */
-async function startInProcess(...flags: readonly string[]) {
+/** Starts the server in this process with the endpoint's key. */
+function start(...flags: readonly string[]): Promise<InProcessServer> {
   endpoint.setFault(undefined);
-  const clock = createFakeClock();
-  const lines = createLineLog<LogLine>();
-  const config = parseConfig(["--credentials", keyFile, "--listen", "127.0.0.1:0", ...flags], {});
-  const log = createLogger("debug", { write: (line) => lines.push(JSON.parse(line)) });
-  const server = await startServer(config, { env: {}, clock, log });
-  const url = `http://${formatAddress(server.address)}/check`;
-  const before = endpoint.exchanges.length;
-  return {
-    clock,
-    lines,
-    exchanges: () => endpoint.exchanges.length - before,
-    check: async () => {
-      const response = await fetch(url, { headers: { "x-id-token-audience": A } });
-      const { status, headers } = response;
-      return { status, token: headers.get("authorization"), body: await response.text() };
-    },
-    [Symbol.asyncDispose]: async () => {
-      const closed = server.close();
-      clock.advance(60_000);
-      await closed;
-      refuseSecrets(JSON.stringify(lines.lines), "the log");
-    },
-  };
+  return startInProcess(endpoint, ["--credentials", keyFile, ...flags]);
 }
 
 const minted = ({ event }: LogLine) => event === "minted";
 
 describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
   it("makes checks without a cached token fail with 503 and the code, after one exchange", async () => {
-    await using server = await startInProcess("--allow-audience", A);
+    await using server = await start("--allow-audience", A);
     endpoint.setFault(fault);
     const exchange = endpoint.nextExchange();
-    const checks = [server.check(), server.check(), server.check()];
+    const checks = [server.check(A), server.check(A), server.check(A)];
     await exchange;
     if (fault.kind === "hang") server.clock.advance(MINT_TIMEOUT_MS);
     const refused = { status: 503, token: null, body: JSON.stringify({ error: code }) };
     expect(await Promise.all(checks)).toEqual([refused, refused, refused]);
-    expect(await server.check()).toEqual(refused);
+    expect(await server.check(A)).toEqual(refused);
     expect(server.exchanges()).toBe(1);
   });
 
   it("does not affect checks with a fresh token, which need no exchange", async () => {
-    await using server = await startInProcess("--audience", A);
+    await using server = await start("--audience", A);
     await server.lines.line(minted);
-    const { token } = await server.check();
+    const { token } = await server.check(A);
     endpoint.setFault(fault);
     expect(token).toMatch(/^Bearer [\w-]+\.[\w-]+\.[\w-]+$/);
-    expect(await server.check()).toEqual({ status: 200, token, body: "" });
+    expect(await server.check(A)).toEqual({ status: 200, token, body: "" });
     expect(server.exchanges()).toBe(1);
   });
 
   it("makes checks get the old token while renewal fails, without delay, after one exchange", async () => {
-    await using server = await startInProcess("--audience", A);
+    await using server = await start("--audience", A);
     await server.lines.line(minted);
-    const { token } = await server.check();
+    const { token } = await server.check(A);
     endpoint.setFault(fault);
     const exchange = endpoint.nextExchange();
     server.clock.advance(DUE_MS);
     await exchange;
-    expect(await server.check()).toEqual({ status: 200, token, body: "" });
+    expect(await server.check(A)).toEqual({ status: 200, token, body: "" });
     if (fault.kind === "hang") server.clock.advance(MINT_TIMEOUT_MS);
     const failed = await server.lines.line(({ event }) => event === "mint_failed");
     expect(failed).toMatchObject({ level: "warn", audience: A, err: { code } });
-    expect(await server.check()).toEqual({ status: 200, token, body: "" });
+    expect(await server.check(A)).toEqual({ status: 200, token, body: "" });
     expect(server.exchanges()).toBe(2);
   });
 });

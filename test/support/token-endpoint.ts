@@ -49,6 +49,8 @@ export interface TokenEndpoint extends AsyncDisposable {
   readonly setTokenLife: (seconds: number) => void;
   /** Sets its clock, used for assertions, tokens and Date headers, relative to this machine's. */
   readonly setClockOffset: (offsetMs: number) => void;
+  /** Shifts its Date header alone, as an intermediary with a wrong clock does. */
+  readonly setDateOffset: (offsetMs: number) => void;
   /** Delays the answers to exchanges until `resume` is called. */
   readonly pause: () => void;
   readonly resume: () => void;
@@ -70,7 +72,10 @@ export async function startTokenEndpoint(
   const journal = createJournal<Exchange>();
   const faults = createFaults();
   const gate = createGate();
-  const answer = createAnswerer({ issuer, accounts, accessTokens, users, journal, faults, gate });
+  let dateOffsetMs = 0;
+  const dateMs = () => issuer.nowSeconds() * 1000 + dateOffsetMs;
+  const parts = { issuer, accounts, accessTokens, users, journal, faults, gate, dateMs };
+  const answer = createAnswerer(parts);
   const server = createServer((request, response) => {
     // Writing fails when the peer is gone.
     answer(request, response).catch(() => response.destroy());
@@ -110,6 +115,9 @@ export async function startTokenEndpoint(
     setFault: faults.set,
     setTokenLife: issuer.setTokenLife,
     setClockOffset: issuer.setClockOffset,
+    setDateOffset: (offsetMs) => {
+      dateOffsetMs = offsetMs;
+    },
     pause: gate.close,
     resume: gate.open,
     stopListening,
@@ -127,6 +135,8 @@ interface Parts {
   readonly journal: Journal<Exchange>;
   readonly faults: Faults;
   readonly gate: Gate;
+  /** What its Date header says, in milliseconds since the epoch. */
+  readonly dateMs: () => number;
 }
 
 /** Creates the request handler. It rejects when the peer disconnects. */
@@ -136,7 +146,7 @@ function createAnswerer(parts: Parts) {
     const body = await text(request);
     const form = new URLSearchParams(body);
     const nowSeconds = issuer.nowSeconds();
-    response.setHeader("date", new Date(nowSeconds * 1000).toUTCString());
+    response.setHeader("date", new Date(parts.dateMs()).toUTCString());
     const refresh = form.get("grant_type") === "refresh_token" ? { form, users } : undefined;
     const { account, audience } = refresh ? readRefresh(refresh) : readAssertion(form);
     const record = (outcome: string) =>

@@ -15,5 +15,6 @@ export function idToken(audience: string, obtainedAt: Instant, lifeMs = 3600_000
     expiresAtSeconds: Math.floor((obtainedAt.wallMs + lifeMs) / 1000),
     obtainedAt,
     lifeMs,
+    skewMs: 0,
   };
 }

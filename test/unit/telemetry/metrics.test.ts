@@ -11,6 +11,7 @@ const token: IdToken = {
   expiresAtSeconds: 1_800_000_000,
   obtainedAt: { wallMs: 0, monotonicMs: 0 },
   lifeMs: 3_600_000,
+  skewMs: 0,
 };
 
 const credentialOf = (principal: string): Credential => ({

@@ -23,11 +23,23 @@ describe("parseIdToken", () => {
       expiresAtSeconds: exp,
       obtainedAt,
       lifeMs: HOUR_MS - 1000,
+      skewMs: 0,
     });
     const twoHoursAhead = obtainedAt.wallMs + 2 * HOUR_MS;
     expect(parse(compactToken({ aud, exp: exp + 7200 }), twoHoursAhead).lifeMs).toBe(
       HOUR_MS - 1000,
     );
+  });
+
+  it("counts no more than exp - iat, even if the issuer's Date is hours behind", () => {
+    const raw = compactToken({ aud, iat: exp - 3600, exp });
+    const { lifeMs, skewMs } = parse(raw, obtainedAt.wallMs - 12 * HOUR_MS);
+    expect({ lifeMs, skewMs }).toEqual({ lifeMs: HOUR_MS - 1000, skewMs: 0 });
+  });
+
+  it("counts what is left of a token that was issued earlier", () => {
+    const raw = compactToken({ aud, iat: exp - 7200, exp });
+    expect(parse(raw).lifeMs).toBe(HOUR_MS - 1000);
   });
 
   const good = compactToken({ aud, exp });
@@ -48,6 +60,8 @@ describe("parseIdToken", () => {
     ["no audience", compactToken({ exp })],
     ["no expiry", compactToken({ aud })],
     ["an expiry in words", compactToken({ aud, exp: "1800003600" })],
+    ["an issue date in words", compactToken({ aud, exp, iat: "1800000000" })],
+    ["an issue date after its expiry", compactToken({ aud, exp, iat: exp + 1 })],
     ["an expiry of now", compactToken({ aud, exp: 1_800_000_000 })],
     ["an expiry in the past", compactToken({ aud, exp: 1_799_999_000 })],
   ])("refuses an id_token that is or has %s", (_what, raw) => {

@@ -1,0 +1,59 @@
+import { startServer } from "../../src/server.ts";
+import { parseConfig } from "../../src/settings/serve.ts";
+import { formatAddress } from "../../src/system/address.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
+import { createFakeClock, type FakeClock } from "./fake-clock.ts";
+import { createLineLog, type LineLog } from "./line-log.ts";
+import { refuseSecrets } from "./secrets.ts";
+import type { LogLine } from "./server-process.ts";
+import type { TokenEndpoint } from "./token-endpoint.ts";
+
+/** The whole server in the test's process, so that the test decides what time it is. */
+export interface InProcessServer extends AsyncDisposable {
+  readonly clock: FakeClock;
+  readonly lines: LineLog<LogLine>;
+  readonly url: string;
+  /** Looks at the credential file now. */
+  readonly reload: () => void;
+  /** How many exchanges the endpoint has seen since the server started. */
+  readonly exchanges: () => number;
+  /** One check of the default audience, or of the one that is named. */
+  readonly check: (audience?: string) => Promise<{
+    readonly status: number;
+    readonly token: string | null;
+    readonly body: string;
+  }>;
+}
+
+/** Starts the server on a clock that stands still. */
+export async function startInProcess(
+  endpoint: TokenEndpoint,
+  flags: readonly string[],
+): Promise<InProcessServer> {
+  const clock = createFakeClock();
+  const lines = createLineLog<LogLine>();
+  const config = parseConfig(["--listen", "127.0.0.1:0", ...flags], {});
+  const log = createLogger("debug", { write: (line) => lines.push(JSON.parse(line)) });
+  const before = endpoint.exchanges.length;
+  const server = await startServer(config, { env: {}, clock, log });
+  const url = `http://${formatAddress(server.address)}`;
+  return {
+    clock,
+    lines,
+    url,
+    reload: server.reload,
+    exchanges: () => endpoint.exchanges.length - before,
+    check: async (audience) => {
+      const named = audience === undefined ? {} : { "x-id-token-audience": audience };
+      const response = await fetch(`${url}/check`, { headers: named });
+      const { status, headers } = response;
+      return { status, token: headers.get("authorization"), body: await response.text() };
+    },
+    [Symbol.asyncDispose]: async () => {
+      const closed = server.close();
+      clock.advance(60_000);
+      await closed;
+      refuseSecrets(JSON.stringify(lines.lines), "the log");
+    },
+  };
+}
