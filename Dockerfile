@@ -1,6 +1,6 @@
 # Two images:
 #   docker build -t idtoken-authz .                                       the auth server
-#   docker build -t idtoken-authz-tunnel-server --target tunnel-server .  the tunnel's server end
+#   docker build -t idtoken-authz-tunnel-server --target tunnel-server .  the tunnel server
 
 FROM --platform=$BUILDPLATFORM docker.io/library/node:26.10.0-trixie-slim AS build
 WORKDIR /build
@@ -14,9 +14,9 @@ RUN npm run build && chmod 755 dist/idtoken-authz.cjs
 FROM docker.io/library/busybox:1.37.0-musl AS busybox
 
 
-# Envoy beside any TCP server. Mount ca.crt, server.crt and server.key on /certs, or each in a folder
-# of its own on /certs/ca, /certs/crt and /certs/key, where links lead. PORT and TARGET are read at
-# start.
+# Envoy for any TCP server beside it. Mount ca.crt, server.crt and server.key on /certs, or mount a
+# folder with one of them each on /certs/ca, /certs/crt and /certs/key, to which symbolic links point.
+# PORT and TARGET are read at start.
 FROM docker.io/envoyproxy/envoy:distroless-v1.40.0 AS tunnel-server
 LABEL org.opencontainers.image.title="idtoken-authz tunnel server" \
       org.opencontainers.image.description="Envoy that takes mTLS tunnels out of POST streams and hands raw TCP on" \
@@ -37,11 +37,11 @@ CMD []
 FROM gcr.io/distroless/nodejs26-debian13:nonroot AS program
 COPY --from=build /build/dist/idtoken-authz.cjs /usr/local/bin/idtoken-authz
 COPY --from=build /build/dist/idtoken-authz.cjs.LEGAL.txt /usr/share/doc/idtoken-authz/copyright
-# 128 MB of heap hold the tokens of some 15,000 audiences.
+# 128 MB of heap are enough for the tokens of about 15,000 audiences.
 ENV NODE_COMPILE_CACHE=/home/nonroot/compiled \
     NODE_OPTIONS="--max-old-space-size=128"
 
-# Runs once as it will run later, for V8 to leave its compiled code behind.
+# Runs the program once to fill V8's compile cache.
 FROM program AS compiled
 RUN ["idtoken-authz", "serve", "--help"]
 

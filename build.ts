@@ -4,14 +4,14 @@ import { basename, join } from "node:path";
 
 const ROOT = import.meta.dirname;
 
-/** Loaded when something of it is first used, and not at the start. */
+/** Packages that are loaded on first use instead of at start. */
 const LAZY =
   /^(?:google-auth-library|semver|@opentelemetry\/api|(?:node:)?(?:https|http2|child_process))$/;
 
-/** Parts of packages that this program has no use for: they stay out of the bundle. */
+/** Parts of packages that this program does not use, left out of the bundle. */
 const UNUSED = new RegExp(
   `node_modules/(?:${[
-    // Schemas, which no route has, and requests without a network, which only tests make.
+    // JSON schemas, which no route has, and injected requests, which only tests use.
     "@fastify/ajv-compiler/index",
     "@fastify/fast-json-stringify-compiler/index",
     "light-my-request/index",
@@ -20,7 +20,7 @@ const UNUSED = new RegExp(
   ].join("|")})\\.js$`,
 );
 
-/** Puts a package's exports behind getters that load it. */
+/** Replaces a package's exports by getters that load the package. */
 const lazyPackages: Plugin = {
   name: "lazy packages",
   setup(bundle) {
@@ -61,10 +61,10 @@ await build({
   legalComments: "external",
   platform: "node",
   target: "node26",
-  // As an ES module it would take longer to start: Node looks at all of node:http's exports
-  // there, and so loads its whole fetch.
+  // An ES module would start more slowly: Node reads all exports of node:http for it, which loads
+  // the whole of fetch.
   format: "cjs",
-  // Where the image has Node. From 8 MB on, V8 collects no garbage before the server listens.
+  // Node's path in the image. With 8 MB or more, V8 collects no garbage before the server listens.
   banner: { js: "#!/nodejs/bin/node --min-semi-space-size=8" },
   define: {
     ENVOY_PARTS: JSON.stringify(await readEnvoyParts()),

@@ -6,7 +6,7 @@ import { isExposed, parseConfig } from "../../src/settings/serve.ts";
 import { parseEnvoyFlags } from "../../src/settings/envoy.ts";
 import { ROOT } from "../support/server-process.ts";
 
-/** A container that runs the program, as a Kubernetes manifest or Compose describes it. */
+/** A container that runs the program, as described by a Kubernetes manifest or Compose. */
 interface Container {
   readonly name: string;
   readonly args: readonly string[];
@@ -14,7 +14,7 @@ interface Container {
 }
 
 const SERVICE_URL = "https://api-abc123-ew.a.run.app";
-const MADE = join(ROOT, ".cache/deploy");
+const BUILT = join(ROOT, ".cache/deploy");
 
 async function readCompose(): Promise<{
   services: Record<
@@ -22,7 +22,7 @@ async function readCompose(): Promise<{
     { image: string; command: string[]; environment?: Record<string, string>; ports?: unknown[] }
   >;
 }> {
-  return JSON.parse(await readFile(join(MADE, "compose.json"), "utf8"));
+  return JSON.parse(await readFile(join(BUILT, "compose.json"), "utf8"));
 }
 
 async function composeContainers(): Promise<readonly Container[]> {
@@ -58,15 +58,15 @@ async function kubernetesContainers(path: string): Promise<readonly Container[]>
 
 const PLACES = [
   ["compose.yaml", composeContainers],
-  ["deploy/kubernetes/base", () => kubernetesContainers(join(MADE, "base.yaml"))],
+  ["deploy/kubernetes/base", () => kubernetesContainers(join(BUILT, "base.yaml"))],
   [
     "deploy/kubernetes/workload-identity-federation",
-    () => kubernetesContainers(join(MADE, "workload-identity-federation.yaml")),
+    () => kubernetesContainers(join(BUILT, "workload-identity-federation.yaml")),
   ],
 ] as const;
 
 describe.each(PLACES)("%s", (_, read) => {
-  it("gives the program flags that it takes", async () => {
+  it("starts the program with valid flags", async () => {
     for (const { args, env } of await read()) {
       const parse = () =>
         args[0] === "envoy" ? parseEnvoyFlags(args.slice(1)) : parseConfig(args, env);
@@ -74,7 +74,7 @@ describe.each(PLACES)("%s", (_, read) => {
     }
   });
 
-  it("serves tokens on loopback only, for the service", async () => {
+  it("serves tokens for the service, on loopback only", async () => {
     const servers = (await read()).filter(({ args }) => args[0] !== "envoy");
     expect(servers).toHaveLength(1);
     for (const { args, env } of servers) {
@@ -86,7 +86,7 @@ describe.each(PLACES)("%s", (_, read) => {
 });
 
 describe("compose.yaml", () => {
-  it("publishes the gateway and the tunnel, to this machine alone", async () => {
+  it("publishes the gateway and the tunnel to this machine only", async () => {
     const { services } = await readCompose();
     const ports = Object.values(services).flatMap((service) => service.ports ?? []);
     expect(ports).toMatchObject([

@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { startGoogle } from "../support/google.ts";
 import { startServer } from "../support/server-process.ts";
 
-it("Prometheus's own linter has nothing to say about the metrics", async () => {
+it("promtool finds no fault with the metrics", async () => {
   await using google = await startGoogle({ services: [] });
   await using server = await startServer([
     `--credentials=${google.keyFile}`,

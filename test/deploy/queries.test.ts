@@ -11,7 +11,7 @@ import { listenOnLoopback } from "../support/loopback.ts";
 import { ROOT, startServer, type ServerProcess } from "../support/server-process.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
-/** The dashboard's variables, as Grafana fills them in. */
+/** Values for the dashboard's variables. */
 const VARIABLES = { $job: ".*", $instance: ".*", $__rate_interval: "10s" };
 
 const dashboard = JSON.parse(
@@ -25,7 +25,7 @@ const rules = parse(await readFile(join(ROOT, "deploy/prometheus/rules.yaml"), "
 const dashboardQueries = dashboard.panels.flatMap(({ title, targets = [] }) =>
   targets.map(({ expr }) => [title, expr] as const),
 );
-/** What each alert compares with its threshold: there whether it fires or not. */
+/** The alerts' expressions without their thresholds, which have a result whether they fire or not. */
 const alertQueries = rules.groups.flatMap(({ rules: alerts }) =>
   alerts.map(({ alert, expr }) => [alert, expr.replace(/ [<>] [\d.]+\s*$/, "")] as const),
 );
@@ -46,18 +46,18 @@ beforeAll(async () => {
   );
   await server.event("minted");
   prometheus = await startPrometheus(server.address);
-  await untilScraped();
-  // Something of every kind between two scrapes: checks, a mint that works and one that does not.
+  await waitForScrape();
+  // Between two scrapes: an allowed and a failed check, a successful and a failed mint.
   await fetch(`${server.url}/check`);
   google.endpoint.setFault({ kind: "status", status: 503 });
   await fetch(`${server.url}/check`, { headers: { "x-id-token-audience": "https://b.run.app" } });
-  await untilScraped();
-  await untilScraped();
+  await waitForScrape();
+  await waitForScrape();
 });
 afterAll(() => parts.disposeAsync());
 
-describe("the dashboard's queries", () => {
-  it.each(dashboardQueries)("%s: %s", async (_, expr) => {
+describe("the dashboard", () => {
+  it.each(dashboardQueries)("has data for its panel %s: %s", async (_, expr) => {
     const query = Object.entries(VARIABLES).reduce(
       (q, [name, value]) => q.replaceAll(name, value),
       expr,
@@ -66,8 +66,8 @@ describe("the dashboard's queries", () => {
   });
 });
 
-describe("the alerts' queries", () => {
-  it.each(alertQueries)("%s: %s", async (_, expr) => {
+describe("the alert rules", () => {
+  it.each(alertQueries)("have data for %s: %s", async (_, expr) => {
     expect(await ask(expr)).not.toEqual([]);
   });
 });
@@ -79,8 +79,8 @@ async function ask(query: string): Promise<readonly unknown[]> {
   return answer.data.result;
 }
 
-/** Until one more scrape has been stored than there are now. */
-async function untilScraped(): Promise<void> {
+/** Waits until Prometheus has stored one more scrape. */
+async function waitForScrape(): Promise<void> {
   const count = async () => {
     const [first] = (await ask("count_over_time(up[1h])")) as { value: [number, string] }[];
     return Number(first?.value[1] ?? 0);
@@ -92,7 +92,7 @@ async function untilScraped(): Promise<void> {
   });
 }
 
-/** Starts a Prometheus that scrapes the address; resolves with its own URL. */
+/** Starts a Prometheus that scrapes the address. Resolves with its own URL. */
 async function startPrometheus(target: string): Promise<string> {
   const folder = parts.use(await makeTemporaryFolder());
   const config = join(folder.path, "prometheus.yml");

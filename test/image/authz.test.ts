@@ -27,17 +27,17 @@ afterAll(() => google?.[Symbol.asyncDispose]());
 async function serve(listen: readonly string[], flags: readonly string[] = []): Promise<Container> {
   const args = [...listen, "--credentials=/key.json", `--audience=${AUDIENCE}`];
   const container = startContainer(IMAGE, args, [...LOCKED, key, ...flags]);
-  await container.line((line) => line.includes('"minted an ID token"'));
+  await container.line((line) => line.includes('"event":"minted"'));
   return container;
 }
 
 async function listenOf(container: Container): Promise<string> {
-  const line = await container.line((each) => each.includes('"listening"'));
+  const line = await container.line((each) => each.includes('"event":"listening"'));
   return (JSON.parse(line) as { listen: string }).listen;
 }
 
 describe("the image of the auth server", () => {
-  it("answers a check on a read-only root, as user 65532, without any capability", async () => {
+  it("answers a check as user 65532 on a read-only file system, without capabilities", async () => {
     await using container = await serve(["--listen=127.0.0.1:0"]);
     const response = await fetch(`http://${await listenOf(container)}/check`);
     expect(response.status).toBe(200);
@@ -52,23 +52,23 @@ describe("the image of the auth server", () => {
   });
 
   it.each([
-    ["another port, by flag", ["--listen=127.0.0.1:PORT"], []],
-    ["another port, by environment", [], ["--env=LISTEN=127.0.0.1:PORT"]],
+    ["another port by flag", ["--listen=127.0.0.1:PORT"], []],
+    ["another port by environment variable", [], ["--env=LISTEN=127.0.0.1:PORT"]],
     ["a Unix domain socket", ["serve", "--listen=unix:/s/s.sock"], ["--tmpfs=/s:mode=1777"]],
     ["a port behind an init process", ["--listen", "127.0.0.1:PORT"], ["--init"]],
-  ] as const)("is found healthy on %s", async (_, args, flags) => {
+  ] as const)("is healthy on %s", async (_, args, flags) => {
     const port = String(await findFreePort());
     const withPort = (text: string) => text.replace("PORT", port);
     await using container = await serve(args.map(withPort), flags.map(withPort));
     expect(await podman("healthcheck", "run", container.name)).not.toContain("unhealthy");
   });
 
-  it("is found unhealthy while it has no token", async () => {
+  it("is unhealthy while it has no token", async () => {
     const listen = `--listen=127.0.0.1:${await findFreePort()}`;
     const args = [listen, "--credentials=/key.json", `--audience=${AUDIENCE}`];
     google.endpoint.setFault({ kind: "status", status: 503 });
     await using container = startContainer(IMAGE, args, [...LOCKED, key]);
-    await container.line((line) => line.includes("no ID token can be had"));
+    await container.line((line) => line.includes('"event":"mint_failed"'));
     google.endpoint.setFault(undefined);
     await expect(podman("healthcheck", "run", container.name)).rejects.toMatchObject({
       stdout: expect.stringContaining("unhealthy"),
@@ -86,14 +86,14 @@ describe("the command in the image", () => {
     expect(await once("envoy", "tunnel-client", url)).toContain('sni: "svc-abc123-ew.a.run.app"');
   });
 
-  it("has the version that the label tells", async () => {
+  it("has the same version as the image's label", async () => {
     const labels = await podman("inspect", "--format={{json .Config.Labels}}", IMAGE);
     const { version } = JSON.parse(await readFile("package.json", "utf8")) as { version: string };
     expect(JSON.parse(labels)).toMatchObject({ "org.opencontainers.image.version": version });
     expect(await once("--version")).toBe(`${version}\n`);
   });
 
-  it("has a doctor", async () => {
+  it("runs doctor", async () => {
     const diagnosis = once("doctor", "--credentials=/none.json", `--audience=${AUDIENCE}`);
     await expect(diagnosis).rejects.toMatchObject({
       code: 1,
@@ -101,7 +101,7 @@ describe("the command in the image", () => {
     });
   });
 
-  it("makes certificates in a mounted folder", async () => {
+  it("writes certificates into a mounted folder", async () => {
     await using folder = await makeTemporaryFolder();
     const certs = join(folder.path, "certs");
     await mkdir(certs);

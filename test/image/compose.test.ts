@@ -6,7 +6,7 @@ import { ROOT, runOrThrow } from "../support/server-process.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 import { podman, startContainer, type Container } from "./container.ts";
 
-/** A service as Compose reads it, in the file that .ci/deploy makes. */
+/** A service as Compose reads it, from the file that .ci/deploy writes. */
 interface Service {
   readonly image: string;
   readonly command?: readonly string[];
@@ -26,7 +26,7 @@ const { services } = JSON.parse(
 
 const parts = new AsyncDisposableStack();
 const running = new Map<string, Container>();
-/** Where what Compose would mount is here. */
+/** The local sources of the volumes that Compose would mount. */
 const sources = new Map<string, string>();
 
 beforeAll(async () => {
@@ -43,7 +43,7 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-/** Starts a service as Compose does, with no network but its own loopback. */
+/** Starts a service as Compose does, without any network except its own loopback. */
 function start(name: string): Container {
   const service = services[name];
   if (service === undefined) throw new Error(`there is no service ${name}`);
@@ -68,7 +68,7 @@ function start(name: string): Container {
 }
 
 describe("the containers of compose.yaml", () => {
-  it("write the configs, and the Envoys and the auth server reach each other", async () => {
+  it("write the Envoy configs, and both Envoys reach the auth server", async () => {
     for (const name of ["gateway-config", "tunnel-config"]) {
       expect(await start(name).ended).toBe(0);
     }
@@ -77,7 +77,7 @@ describe("the containers of compose.yaml", () => {
       await envoy.line((line) => line.includes("starting workers"));
     }
     const authz = parts.use(start("authz"));
-    await authz.line((line) => line.includes('"listening"'));
+    await authz.line((line) => line.includes('"event":"listening"'));
     const answer = await podman(
       "exec",
       authz.name,
@@ -86,13 +86,13 @@ describe("the containers of compose.yaml", () => {
       "-e",
       ASK,
     );
-    // There is no Google here: the gateway has asked the auth server, and that one has no token.
+    // The gateway sent a check, and the auth server has no token, as there is no Google.
     expect(answer).toMatch(/^503\n/);
     expect(answer).toMatch(/idtoken_authz_checks_total\{outcome="mint_unavailable"\} [1-9]/);
   });
 });
 
-/** Asks the gateway for a page, and then the auth server for its metrics. */
+/** Requests a page from the gateway, then the auth server's metrics. */
 const ASK = `
   const page = await fetch("http://127.0.0.1:9090/");
   const metrics = await fetch("http://127.0.0.1:8080/metrics");

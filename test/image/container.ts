@@ -4,12 +4,13 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
+import { createLineLog } from "../support/line-log.ts";
 import { listenOnLoopback } from "../support/loopback.ts";
 import { ROOT } from "../support/server-process.ts";
 
 const run = promisify(execFile);
 
-/** Where .ci/image keeps what it builds. */
+/** The folder into which .ci/image builds the images. */
 const IMAGES = join(ROOT, ".cache/images");
 const PODMAN = [
   "podman",
@@ -20,9 +21,9 @@ const PODMAN = [
   "--cgroup-manager=cgroupfs",
   "--events-backend=file",
 ] as const;
-/** Limits, because podman's own are higher than a container in a container may set. */
+/** Lower limits than podman's defaults, which a container inside a container may not set. */
 export const LIMITS = ["--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"] as const;
-/** As locked down as a container can be, but for the network. */
+/** Restricts a container as far as possible, except for the network. */
 export const LOCKED = [
   "--read-only",
   "--read-only-tmpfs=false",
@@ -31,7 +32,7 @@ export const LOCKED = [
   "--network=host",
 ] as const;
 
-/** Runs podman on those images to its end. Rejects when it fails. */
+/** Runs podman with those images. Resolves with its output; rejects when it fails. */
 export async function podman(...args: readonly string[]): Promise<string> {
   const [command, ...flags] = PODMAN;
   return (await run(command, [...flags, ...args])).stdout;
@@ -39,15 +40,15 @@ export async function podman(...args: readonly string[]): Promise<string> {
 
 export interface Container extends AsyncDisposable {
   readonly name: string;
-  /** The first line that it writes, past or to come, that fits. */
-  readonly line: (fits: (line: string) => boolean) => Promise<string>;
-  /** The exit code, once it has ended by itself. */
+  /** Resolves with the first matching line, past or future; rejects if the container ends first. */
+  readonly line: (matches: (line: string) => boolean) => Promise<string>;
+  /** Resolves with the exit code when it has ended. */
   readonly ended: Promise<number | null>;
-  /** Ends it as an engine does, with the image's stop signal. Resolves with the exit code. */
+  /** Stops it with the image's stop signal, as an engine does. Resolves with the exit code. */
   readonly stop: () => Promise<number | null>;
 }
 
-/** Runs an image: `flags` are podman's, `args` the program's. */
+/** Starts an image; `flags` are for podman, `args` for the program. */
 export function startContainer(
   image: string,
   args: readonly string[],
@@ -60,15 +61,15 @@ export function startContainer(
     [...global, "run", "--rm", `--name=${name}`, ...LIMITS, ...flags, image, ...args],
     { stdio: ["ignore", "pipe", "pipe"] },
   );
-  const lines: string[] = [];
-  const waiting = new Set<(line: string) => void>();
-  for (const output of [child.stdout, child.stderr]) {
-    createInterface(output).on("line", (line) => {
-      lines.push(line);
-      for (const tell of waiting) tell(line);
-    });
-  }
-  const ended = once(child, "close").then(() => child.exitCode);
+  const log = createLineLog<string>();
+  const read = [child.stdout, child.stderr].map((output) =>
+    once(createInterface(output).on("line", log.push), "close"),
+  );
+  const ended = once(child, "close").then(async () => {
+    await Promise.all(read);
+    log.end(`the container ended (${child.exitCode}): ${log.lines.join("\n")}`);
+    return child.exitCode;
+  });
 
   async function stop(): Promise<number | null> {
     if (child.exitCode === null) await podman("stop", "--time=10", name).catch(() => {});
@@ -77,23 +78,14 @@ export function startContainer(
 
   return {
     name,
-    line: async (fits) => {
-      const { promise, resolve } = Promise.withResolvers<string>();
-      const tell = (line: string) => fits(line) && resolve(line);
-      waiting.add(tell);
-      for (const line of lines) tell(line);
-      const end = ended.then((code) => {
-        throw new Error(`the container ended (${code}): ${lines.join("\n")}`);
-      });
-      return Promise.race([promise, end]).finally(() => waiting.delete(tell));
-    },
+    line: log.line,
     ended,
     stop,
     [Symbol.asyncDispose]: async () => void (await stop()),
   };
 }
 
-/** A port that the program is told by number, as a health check from outside has to know it. */
+/** Finds a free port for a program whose port must be known in advance. */
 export async function findFreePort(): Promise<number> {
   await using server = createServer();
   return await listenOnLoopback(server);

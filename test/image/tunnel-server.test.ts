@@ -22,7 +22,7 @@ beforeAll(async () => {
   certs = join(folder.path, "certs");
   await runOrThrow(["certs", certs]);
   await chmod(join(certs, FILES.key), 0o644);
-  // As Cloud Run mounts secrets: each in a folder of its own.
+  // Cloud Run mounts each secret in its own folder.
   for (const [name, file] of Object.entries(FILES)) {
     await mkdir(join(folder.path, name));
     await cp(join(certs, file), join(folder.path, name, file));
@@ -35,9 +35,9 @@ afterAll(async () => {
 
 describe("the image of the tunnel server", () => {
   it.each([
-    ["certificates in one folder", () => [`--volume=${certs}:/certs:ro`]],
+    ["all certificates in one folder", () => [`--volume=${certs}:/certs:ro`]],
     [
-      "certificates in a folder each",
+      "each certificate in its own folder",
       () => Object.keys(FILES).map((n) => `--volume=${join(folder.path, n)}:/certs/${n}:ro`),
     ],
   ])("carries a TCP connection with %s", async (_, mounts) => {
@@ -63,7 +63,7 @@ describe("the image of the tunnel server", () => {
     ["TARGET", "ho/st:7777"],
     ["TARGET", "host:65536"],
     ["PORT", "80a"],
-  ])("refuses %s %s before Envoy starts", async (name, value) => {
+  ])("rejects %s %s before Envoy starts", async (name, value) => {
     await using container = startContainer(IMAGE, [], [...LOCKED, `--env=${name}=${value}`]);
     expect(await container.line(() => true)).toMatch(`${name} "${value}": must`);
     expect(await container.stop()).toBe(2);

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-// Needs the images that .ci/image builds.
+// Requires the images that .ci/image builds.
 export default defineConfig({
   test: { include: ["test/image/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
 });

@@ -1,4 +1,4 @@
-// Prints a Compose file as Docker Compose itself reads it, with its variables filled in, as JSON.
+// Prints a Compose file as JSON, parsed as Docker Compose does and with its variables replaced.
 package main
 
 import (

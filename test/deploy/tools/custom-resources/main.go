@@ -1,5 +1,5 @@
-// Checks custom resources against their owners' own Go types: an unknown field, a wrong type or a
-// kind that is not listed here fails. Its arguments are YAML files.
+// Checks custom resources against the Go types of their projects: an unknown field, a wrong type or
+// a kind not listed here is an error. Its arguments are YAML files.
 package main
 
 import (
@@ -19,14 +19,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A resource whose spec is a protocol buffer.
+// A resource whose spec is a protobuf message.
 type withSpec struct {
 	meta.TypeMeta `json:",inline"`
 	Metadata      meta.ObjectMeta `json:"metadata"`
 	Spec          any             `json:"spec"`
 }
 
-// A Cloud Run service: Knative's shape around a pod's.
+// A Cloud Run service: Knative's fields around those of a pod.
 type service struct {
 	meta.TypeMeta `json:",inline"`
 	Metadata      meta.ObjectMeta `json:"metadata"`
