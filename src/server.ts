@@ -5,14 +5,19 @@ import { openCheckSecret, type CheckSecret } from "./access/check-secret.ts";
 import { createDecision } from "./check/decision.ts";
 import type { Clock } from "./system/clock.ts";
 import { isExposed, type Config } from "./settings/serve.ts";
-import { createCredentialReloader } from "./credentials/reloader.ts";
+import { createCredentialReloader, type CredentialReloader } from "./credentials/reloader.ts";
 import type { Credential } from "./credentials/credential.ts";
 import { findCredential } from "./credentials/application-default.ts";
-import { watchFile } from "./system/files.ts";
+import type { FollowedFile } from "./system/followed-file.ts";
 import { buildApp } from "./http/app.ts";
 import { prepareDrain } from "./http/drain.ts";
 import { listen } from "./http/listen.ts";
-import { logSecretEvents, logServerEvents, reportToBoth } from "./telemetry/server-events.ts";
+import {
+  logNotFollowed,
+  logSecretEvents,
+  logServerEvents,
+  reportToBoth,
+} from "./telemetry/server-events.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { createMintQueue } from "./tokens/mint-queue.ts";
@@ -61,9 +66,7 @@ export async function startServer(config: Config, context: ServerContext): Promi
   const address = await listen(app, config.listen);
   announce(config, { address, adminAddress, credential: initial }, log);
   tokens.start();
-  if (place.path !== undefined) {
-    starting.defer(watchFile(place.path, clock, () => void credentials.reload()));
-  }
+  followCredential(place.file, credentials, log);
   const running = starting.move();
 
   async function close(): Promise<void> {
@@ -75,7 +78,7 @@ export async function startServer(config: Config, context: ServerContext): Promi
   }
 
   function reload(): void {
-    void credentials.reload(true);
+    void place.file?.look().then(credentials.retry);
     void secret?.reload();
   }
 
@@ -90,8 +93,8 @@ async function buildTokenParts(
 ) {
   const { impersonate } = config;
   const place = await findCredential(config.credentials, clock, { impersonate, env });
-  const file = await place.read();
-  const initial = file.parse();
+  if (place.file !== undefined) starting.defer(place.file.close);
+  const initial = place.initial();
   const [defaultAudience] = config.audiences;
   const metrics = createMetrics({
     readiness: () => tokens.readiness(),
@@ -118,16 +121,26 @@ async function buildTokenParts(
   });
   starting.defer(tokens.close);
   const credentials = createCredentialReloader({
-    read: place.read,
     initial,
-    initialFingerprint: file.fingerprint,
-    prove: ({ mint }) => queue.run(mint, defaultAudience ?? VERIFICATION_AUDIENCE, "swap"),
+    initialContent: place.file?.initial ?? Buffer.alloc(0),
+    parse: place.parse,
+    verify: ({ mint }) => queue.run(mint, defaultAudience ?? VERIFICATION_AUDIENCE, "swap"),
     tokens,
     clock,
     events,
   });
   starting.defer(credentials.close);
   return { place, initial, metrics, tokens, credentials };
+}
+
+function followCredential(
+  file: FollowedFile | undefined,
+  { offer, reportUnreadable }: CredentialReloader,
+  log: Logger,
+): void {
+  if (file === undefined) return;
+  file.follow({ changed: (content) => void offer(content), unreadable: reportUnreadable });
+  if (!file.isFollowed) logNotFollowed(log, "the credential", file.path);
 }
 
 async function openSecret({ checkSecretFile }: Config, { clock, log }: ServerContext) {

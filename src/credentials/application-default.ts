@@ -3,53 +3,82 @@ import { access } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../system/clock.ts";
-import type { CredentialFile } from "./credential.ts";
-import { readCredential, toCredential, type CredentialOptions } from "./credential-file.ts";
 import { codeOf, MintError, StartError } from "../system/errors.ts";
+import { openFollowedFile, type FollowedFile } from "../system/followed-file.ts";
+import { showPath } from "../system/show.ts";
+import type { Credential } from "./credential.ts";
+import { parseCredential, toCredential, type CredentialOptions } from "./credential-file.ts";
 import { createMetadataServer, type MetadataServer } from "./metadata-server.ts";
 
-/** Where a credential is. */
+/** Where a credential comes from. */
 export interface CredentialPlace {
-  /** The file to watch; undefined for the metadata server. */
-  readonly path: string | undefined;
-  /** Throws a StartError when it cannot be read. */
-  readonly read: () => Promise<CredentialFile>;
+  /** Its file, read once; undefined for the metadata server. */
+  readonly file: FollowedFile | undefined;
+  /** Parses what the file held first. Throws a StartError of one line. */
+  readonly initial: () => Credential;
+  /** Parses later content of the file, likewise. */
+  readonly parse: (content: Buffer) => Credential;
 }
 
-/** A metadata server is one hop away: this is long. */
+/** A metadata server is one hop away and answers within milliseconds. */
 const METADATA_TIMEOUT_MS = 2000;
 
 /**
  * Finds the credential: the file that was given, else Application Default Credentials, which are
- * gcloud's well-known file and then the metadata server. A metadata server is waited for, 2 s at
- * most, but need not answer where the environment or the machine says that there is one. Throws a
- * StartError that lists what was looked for when there is none.
+ * gcloud's well-known file and then the metadata server. Waits for a metadata server for at most
+ * 2 s; it need not answer where the environment or the machine says that there is one. Throws a
+ * StartError when the file cannot be read, or one that lists every place when there is none.
  */
 export async function findCredential(
   given: string | undefined,
   clock: Clock,
-  options: CredentialOptions = {},
+  options: CredentialOptions,
 ): Promise<CredentialPlace> {
-  const { env = process.env } = options;
-  const atPath = (path: string) => ({ path, read: () => readCredential(path, clock, options) });
-  if (given !== undefined) return atPath(given);
+  const { env } = options;
+  if (given !== undefined) return openCredential(given, clock, options);
   const wellKnown = wellKnownFile(env);
-  if (await exists(wellKnown)) return atPath(wellKnown);
+  if (wellKnown !== undefined && (await exists(wellKnown))) {
+    return openCredential(wellKnown, clock, options);
+  }
   const server = createMetadataServer(env, clock);
   const absence = await whyAbsent(server, env, clock);
   if (absence !== undefined) throw new StartError(nothingFound(wellKnown, absence));
   const credential = toCredential(server.identity, "the metadata server", clock, options);
-  const file: CredentialFile = { fingerprint: "metadata server", parse: () => credential };
-  return { path: undefined, read: async () => file };
+  return { file: undefined, initial: () => credential, parse: () => credential };
 }
 
-/** Where `gcloud auth application-default login` leaves its file. */
-function wellKnownFile(env: NodeJS.ProcessEnv): string {
-  const folder =
-    process.platform === "win32"
-      ? join(env["APPDATA"] ?? "", "gcloud")
-      : join(env["HOME"] || homedir(), ".config", "gcloud");
-  return join(env["CLOUDSDK_CONFIG"] || folder, "application_default_credentials.json");
+async function openCredential(
+  path: string,
+  clock: Clock,
+  options: CredentialOptions,
+): Promise<CredentialPlace> {
+  const file = await openFollowedFile(path, "the credential", clock);
+  const parse = (content: Buffer) => parseCredential(content, path, clock, options);
+  return { file, initial: () => parse(file.initial), parse };
+}
+
+/**
+ * Where `gcloud auth application-default login` writes its file; undefined for a user without a
+ * home folder, as in a container that runs under an arbitrary user ID.
+ */
+function wellKnownFile(env: NodeJS.ProcessEnv): string | undefined {
+  const folder = env["CLOUDSDK_CONFIG"] || gcloudFolder(env);
+  return folder === undefined ? undefined : join(folder, "application_default_credentials.json");
+}
+
+function gcloudFolder(env: NodeJS.ProcessEnv): string | undefined {
+  if (process.platform === "win32") return join(env["APPDATA"] ?? "", "gcloud");
+  const home = env["HOME"] || homeOfUser();
+  return home === undefined ? undefined : join(home, ".config", "gcloud");
+}
+
+function homeOfUser(): string | undefined {
+  try {
+    return homedir();
+  } catch {
+    // The user ID is not in the system's list of users.
+    return undefined;
+  }
 }
 
 function exists(path: string): Promise<boolean> {
@@ -59,13 +88,13 @@ function exists(path: string): Promise<boolean> {
   );
 }
 
-/** Why the metadata server is no credential, undefined when it is one. */
+/** Why the metadata server cannot be used; undefined when it can. */
 async function whyAbsent(
   { host, learnPrincipal }: MetadataServer,
   env: NodeJS.ProcessEnv,
   clock: Clock,
 ): Promise<string | undefined> {
-  // The switch of Google's library for Node.js.
+  // A variable of Google's library for Node.js.
   const detection = env["METADATA_SERVER_DETECTION"];
   if (detection === "none") return "METADATA_SERVER_DETECTION is none";
   const isNamed = (env["GCE_METADATA_HOST"] ?? "") !== "" || gcpMetadata.detectGCPResidency();
@@ -86,11 +115,15 @@ async function whyAbsent(
   }
 }
 
-function nothingFound(wellKnown: string, absence: string): string {
+function nothingFound(wellKnown: string | undefined, absence: string): string {
+  const file =
+    wellKnown === undefined
+      ? "gcloud's credential file: HOME is not set, and the user has no home folder"
+      : `${showPath(wellKnown)}: there is no such file`;
   return [
     "no credential was found; looked for",
     "  --credentials or GOOGLE_APPLICATION_CREDENTIALS: not given",
-    `  ${wellKnown}: there is no such file`,
+    `  ${file}`,
     `  the metadata server: ${absence}`,
     "Give --credentials the path of a credential file, or run: gcloud auth application-default login " +
       "--impersonate-service-account=ACCOUNT",

@@ -1,46 +1,47 @@
-import { createHash } from "node:crypto";
 import type { Clock } from "../system/clock.ts";
-import type { Credential, CredentialFile } from "./credential.ts";
+import { StartError } from "../system/errors.ts";
+import { showPath } from "../system/show.ts";
+import type { Credential } from "./credential.ts";
 import { parseAuthorizedUser } from "./authorized-user.ts";
 import { parseExternalAccount } from "./external-account.ts";
-import { fault, parseFields, readCredentialText, type Fields } from "./fields.ts";
+import { fault, parseFields, type Fields } from "./fields.ts";
 import type { Identity } from "./identity.ts";
 import { iamEndpoint, impersonate, type Impersonation } from "./impersonation.ts";
 import { parseImpersonatedAccount } from "./impersonated-account.ts";
 import { parseServiceAccount } from "./service-account.ts";
-import { StartError } from "../system/errors.ts";
 
+/** How a credential is used. */
 export interface CredentialOptions {
-  /** The account to impersonate with the credential, if it is not to be used as it is. */
-  readonly impersonate?: Impersonation | undefined;
-  readonly env?: NodeJS.ProcessEnv;
-}
-
-/** Reads a credential file. Throws a StartError of one line when it cannot be read. */
-export async function readCredential(
-  path: string,
-  clock: Clock,
-  options: CredentialOptions = {},
-): Promise<CredentialFile> {
-  const text = await readCredentialText(path);
-  return {
-    fingerprint: createHash("sha256").update(text).digest("base64"),
-    parse: () => {
-      const identity = parseIdentity(parseFields(text, path), options.env ?? process.env, clock);
-      return toCredential(identity, path, clock, options);
-    },
-  };
+  /** The account to impersonate with the credential; undefined to use it as it is. */
+  readonly impersonate: Impersonation | undefined;
+  /** The environment, in which Google's libraries have settings of their own. */
+  readonly env: NodeJS.ProcessEnv;
 }
 
 /**
- * Makes a credential of an identity, or of the account that it is to impersonate; `name` is what
- * messages call it. Throws a StartError for one that gets no ID tokens by itself.
+ * Parses a credential file. Throws a StartError of one line that names the file and the reason and
+ * shows nothing of the content.
+ */
+export function parseCredential(
+  content: Buffer,
+  path: string,
+  clock: Clock,
+  options: CredentialOptions,
+): Credential {
+  const name = showPath(path);
+  const identity = parseIdentity(parseFields(content, name), options.env, clock);
+  return toCredential(identity, name, clock, options);
+}
+
+/**
+ * Makes a credential of an identity, or of the account that it is to impersonate; `name` is its
+ * name in messages. Throws a StartError for an identity that gets no ID tokens by itself.
  */
 export function toCredential(
   identity: Identity,
   name: string,
   clock: Clock,
-  { impersonate: impersonation, env = process.env }: CredentialOptions,
+  { impersonate: impersonation, env }: CredentialOptions,
 ): Credential {
   if (impersonation !== undefined) {
     return impersonate(identity, { ...impersonation, endpoint: iamEndpoint(env) }, clock);
@@ -57,7 +58,7 @@ function canMint(identity: Identity): identity is Identity & Credential {
   return identity.mint !== undefined;
 }
 
-/** Tells a file's type and reads it. Throws a StartError. */
+/** Parses the fields by their type. Throws a StartError. */
 function parseIdentity(fields: Fields, env: NodeJS.ProcessEnv, clock: Clock): Identity {
   const { type } = fields.values;
   switch (type) {

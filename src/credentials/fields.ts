@@ -1,5 +1,4 @@
-import { open } from "node:fs/promises";
-import { codeOf, StartError } from "../system/errors.ts";
+import { StartError } from "../system/errors.ts";
 
 /** The fields of a credential file, or of an object in it. Never log them. */
 export interface Fields {
@@ -10,34 +9,12 @@ export interface Fields {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** Real credential files are about 2.4 KB. */
-const MAX_FILE_BYTES = 65_536;
-
-/** Reads a credential file's text. Throws a StartError of one line with the path and the reason. */
-export async function readCredentialText(path: string): Promise<string> {
-  try {
-    await using file = await open(path);
-    const { size } = await file.stat();
-    if (size > MAX_FILE_BYTES) {
-      throw fault({ path }, `it has ${size} bytes, a credential file at most ${MAX_FILE_BYTES}`);
-    }
-    return await file.readFile("utf8");
-  } catch (cause) {
-    if (cause instanceof StartError) throw cause;
-    const code = codeOf(cause) ?? "unknown error";
-    throw fault({ path }, READ_FAULTS[code] ?? `it cannot be read (${code})`);
-  }
-}
-
-const READ_FAULTS: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EACCES: "permission to read it is denied",
-  EISDIR: "it is a directory",
-};
-
-/** Reads the fields from a credential file's text. Throws a StartError that shows none of it. */
-export function parseFields(text: string, path: string): Fields {
-  const json = text.replace(/^\uFEFF/, "").trim();
+/** Parses the fields of a credential file. Throws a StartError that shows nothing of them. */
+export function parseFields(content: Buffer, path: string): Fields {
+  const json = content
+    .toString("utf8")
+    .replace(/^\uFEFF/, "")
+    .trim();
   if (json === "") throw fault({ path }, "it is empty");
   let value: unknown;
   try {

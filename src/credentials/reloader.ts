@@ -1,15 +1,17 @@
 import type { Clock } from "../system/clock.ts";
-import type { Credential, CredentialFile } from "./credential.ts";
-import { MintError, type MintCode } from "../system/errors.ts";
+import { MintError, type MintCode, type StartError } from "../system/errors.ts";
 import { createBackoff, type Backoff } from "../tokens/backoff.ts";
 import type { IdToken } from "../tokens/id-token.ts";
+import type { Credential } from "./credential.ts";
 
-export type SwapOutcome = "ok" | "invalid_file" | MintCode;
+/** How an attempt to rotate to new content of the credential file ended. */
+export type RotationOutcome = "ok" | "invalid_file" | MintCode;
 
-export interface SwapEvents {
-  readonly swapped: (credential: Credential, previous: Credential) => void;
-  readonly swapFailed: (failure: {
-    readonly outcome: SwapOutcome;
+/** What the reloader reports. */
+export interface RotationEvents {
+  readonly rotated: (credential: Credential, previous: Credential) => void;
+  readonly rotationFailed: (failure: {
+    readonly outcome: RotationOutcome;
     readonly error: Error;
     /** Whether this content of the file fails for the first time. */
     readonly isNew: boolean;
@@ -17,126 +19,127 @@ export interface SwapEvents {
 }
 
 export interface CredentialReloaderOptions {
-  /** Reads the file. Rejects with a StartError when it cannot be read. */
-  readonly read: () => Promise<CredentialFile>;
-  /** What is in use at first, and the content that it came from. */
+  /** The credential in use at first, and the content that it was parsed from. */
   readonly initial: Credential;
-  readonly initialFingerprint: string;
+  readonly initialContent: Buffer;
+  /** Parses content of the file. Throws a StartError of one line. */
+  readonly parse: (content: Buffer) => Credential;
   /** Mints one token with a new credential. Rejects with a MintError. */
-  readonly prove: (credential: Credential) => Promise<IdToken>;
-  /** Puts a proven credential to use. */
+  readonly verify: (credential: Credential) => Promise<IdToken>;
+  /** Puts a verified credential to use. */
   readonly tokens: {
     readonly useKey: (mint: Credential["mint"]) => void;
     readonly useAccount: (mint: Credential["mint"], first: IdToken) => Promise<void>;
   };
   readonly clock: Clock;
-  readonly events: SwapEvents;
+  readonly events: RotationEvents;
 }
 
+/** Rotates to what the credential file comes to hold. */
 export interface CredentialReloader {
-  /**
-   * Reads the file and, where it holds something new, proves it and switches to it. What failed
-   * is left alone until its pause is over, unless `insist` is set. Never rejects.
-   */
-  readonly reload: (insist?: boolean) => Promise<void>;
+  /** Takes new content of the file. Resolves after the first attempt to use it; never rejects. */
+  readonly offer: (content: Buffer) => Promise<void>;
+  /** Reports that the file cannot be read; the credential in use stays. */
+  readonly reportUnreadable: (error: StartError) => void;
+  /** Retries content that failed, now instead of after its pause. Never rejects. */
+  readonly retry: () => Promise<void>;
+  /** Ends the retries. */
   readonly close: () => void;
 }
 
-/** A content of the file that could not be used. */
-interface Failure {
-  readonly fingerprint: string;
-  /** Of the mints that verify it; undefined while its content does not even parse. */
-  backoff: Backoff | undefined;
-  /** Look at it again, changed or not. */
-  isInsisted: boolean;
+/** Content of the file that is not in use yet. */
+interface Candidate {
+  readonly content: Buffer;
+  readonly backoff: Backoff;
+  hasFailed: boolean;
 }
 
-/** The fingerprint of a file that cannot be read. */
-const UNREADABLE = "";
-
 /**
- * Keeps the credential in step with its file: what is new is parsed, then proven by a mint, and
- * only then used. What fails leaves the old one in use. One that was refused is tried again,
- * since a fresh key can take a minute to work at Google.
+ * Creates a reloader. New content is parsed, verified by a mint, and only then used; the old
+ * credential stays in use when one of these fails. A refused credential is retried, since a fresh
+ * key can take a minute to work at Google.
  */
 export function createCredentialReloader(options: CredentialReloaderOptions): CredentialReloader {
   const { clock, events, tokens } = options;
   let current = options.initial;
-  let fingerprint = options.initialFingerprint;
-  let failed: Failure | undefined;
+  let currentContent = options.initialContent;
+  let candidate: Candidate | undefined;
   let running: Promise<void> | undefined;
-  let askedAgain = false;
-  let closed = false;
+  let isAsked = false;
+  let isClosed = false;
   let cancelRetry = () => {};
 
-  function reload(insist = false): Promise<void> {
-    if (insist && failed !== undefined) failed.isInsisted = true;
-    askedAgain = true;
-    running ??= runWhileAsked();
+  function offer(content: Buffer): Promise<void> {
+    candidate = { content, backoff: createBackoff(clock), hasFailed: false };
+    return retry();
+  }
+
+  function retry(): Promise<void> {
+    cancelRetry();
+    isAsked = true;
+    running ??= attemptWhileAsked();
     return running;
   }
 
-  async function runWhileAsked(): Promise<void> {
-    while (askedAgain) {
-      askedAgain = false;
-      if (!closed) await tryFile();
+  async function attemptWhileAsked(): Promise<void> {
+    while (isAsked && !isClosed) {
+      isAsked = false;
+      if (candidate !== undefined) await attempt(candidate);
     }
     running = undefined;
   }
 
-  async function tryFile(): Promise<void> {
-    let found = UNREADABLE;
+  async function attempt(tried: Candidate): Promise<void> {
+    if (tried.content.equals(currentContent)) {
+      candidate = undefined;
+      return;
+    }
     try {
-      const file = await options.read();
-      found = file.fingerprint;
-      if (found === fingerprint) forget();
-      else if (!isPausing(found)) await switchTo(file.parse(), found);
+      const next = options.parse(tried.content);
+      const token = await options.verify(next);
+      if (isClosed || candidate !== tried) return;
+      await rotate(next, token, tried);
     } catch (error) {
-      if (!isPausing(found)) fail(found, error instanceof Error ? error : new Error("unknown"));
+      if (candidate === tried) fail(tried, error instanceof Error ? error : new Error("unknown"));
     }
   }
 
-  async function switchTo(next: Credential, nextFingerprint: string): Promise<void> {
-    const proof = await options.prove(next);
-    if (closed) return;
+  async function rotate(next: Credential, token: IdToken, tried: Candidate): Promise<void> {
     const previous = current;
-    // An account that nobody has named is never the same as another.
-    const same = next.principal !== "" && next.principal === previous.principal;
-    if (same) tokens.useKey(next.mint);
-    else await tokens.useAccount(next.mint, proof);
+    // Unknown principals never match.
+    const isSameAccount = next.principal !== "" && next.principal === previous.principal;
+    if (isSameAccount) tokens.useKey(next.mint);
+    else await tokens.useAccount(next.mint, token);
     current = next;
-    fingerprint = nextFingerprint;
-    forget();
-    events.swapped(next, previous);
+    currentContent = tried.content;
+    if (candidate === tried) candidate = undefined;
+    events.rotated(next, previous);
   }
 
-  function isPausing(content: string): boolean {
-    if (content !== failed?.fingerprint || failed.isInsisted) return false;
-    // A content that does not parse stays so until it changes.
-    return failed.backoff === undefined || failed.backoff.leftMs() > 0;
+  function fail(tried: Candidate, error: Error): void {
+    const isNew = !tried.hasFailed;
+    tried.hasFailed = true;
+    const isRefusal = error instanceof MintError;
+    if (isRefusal && !isClosed) {
+      // The old credential serves meanwhile, for as long as it takes.
+      const pauseMs = tried.backoff.fail(error, Infinity);
+      cancelRetry = clock.schedule(pauseMs, () => void retry());
+    }
+    events.rotationFailed({ outcome: isRefusal ? error.code : "invalid_file", error, isNew });
   }
 
-  function fail(content: string, error: Error): void {
-    const isNew = content !== failed?.fingerprint;
-    const refused = error instanceof MintError;
-    const backoff = (isNew ? undefined : failed?.backoff) ?? createBackoff(clock);
-    failed = { fingerprint: content, backoff: refused ? backoff : undefined, isInsisted: false };
+  function reportUnreadable(error: StartError): void {
     cancelRetry();
-    // The old credential serves meanwhile, for as long as it takes.
-    const pauseMs = refused ? backoff.fail(error, Infinity) : Infinity;
-    if (refused && !closed) cancelRetry = clock.schedule(pauseMs, () => void reload());
-    events.swapFailed({ outcome: refused ? error.code : "invalid_file", error, isNew });
-  }
-
-  function forget(): void {
-    failed = undefined;
-    cancelRetry();
+    candidate = undefined;
+    events.rotationFailed({ outcome: "invalid_file", error, isNew: true });
   }
 
   return {
-    reload,
+    offer,
+    reportUnreadable,
+    retry,
     close: () => {
-      closed = true;
+      isClosed = true;
       cancelRetry();
     },
   };

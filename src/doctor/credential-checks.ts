@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { systemClock } from "../system/clock.ts";
 import type { CredentialOptions } from "../credentials/credential-file.ts";
-import type { Credential, CredentialFile } from "../credentials/credential.ts";
-import { findCredential } from "../credentials/application-default.ts";
+import type { Credential } from "../credentials/credential.ts";
+import { findCredential, type CredentialPlace } from "../credentials/application-default.ts";
 import { StartError } from "../system/errors.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { shellQuote } from "./shell-quote.ts";
@@ -12,17 +12,18 @@ const READABLE_BY_OTHERS = 0o004;
 
 /** Finds the credential as serve does, and looks at its file's rights. */
 export async function checkFile(
-  given: CredentialOptions & { readonly credentials: string | undefined },
+  given: Pick<CredentialOptions, "impersonate"> & { readonly credentials: string | undefined },
   env: NodeJS.ProcessEnv,
-): Promise<Finding<CredentialFile>> {
+): Promise<Finding<CredentialPlace>> {
   const remedy =
     `name a credential file that user ${process.getuid?.()} may read: ` +
     "--credentials FILE, or GOOGLE_APPLICATION_CREDENTIALS";
   const { impersonate } = given;
   const find = () => findCredential(given.credentials, systemClock, { impersonate, env });
-  const { path, read } = await orFailure(find, remedy);
-  const value = await orFailure(read, remedy);
-  if (path === undefined) return { message: "none: the metadata server is there", value };
+  const value = await orFailure(find, remedy);
+  if (value.file === undefined) return { message: "none: the metadata server is there", value };
+  const { path, isFollowed } = value.file;
+  if (!isFollowed) return { message: `${path} was read; it can be read only once`, value };
   const bits = (await stat(path)).mode & 0o777;
   const mode = bits.toString(8).padStart(4, "0");
   const readers = readersOf(bits);
@@ -40,9 +41,9 @@ function readersOf(bits: number): string {
 }
 
 /** Makes sense of the file's content. */
-export async function checkKey(file: CredentialFile): Promise<Finding<Credential>> {
+export async function checkKey(place: CredentialPlace): Promise<Finding<Credential>> {
   const credential = await orFailure(
-    () => file.parse(),
+    () => place.initial(),
     "give another credential, such as a new key: " +
       "gcloud iam service-accounts keys create FILE --iam-account=EMAIL",
   );

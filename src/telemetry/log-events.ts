@@ -14,6 +14,8 @@ export const LOG_EVENTS = {
   credential_rejected: "The credential file changed, but its new content cannot be used.",
   check_secret_rotated: "A new check secret is in use.",
   check_secret_rejected: "The check secret's file changed, but its new content cannot be used.",
+  file_not_followed:
+    "The credential or the check secret was read from a pipe; a change needs a restart.",
   internal_error: "A bug: a request failed in an unexpected way.",
   draining: "A shutdown began; open requests are being finished.",
   stopped: "The shutdown is complete.",

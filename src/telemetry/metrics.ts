@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { MintCode, PushCode, RefusalCode } from "../system/errors.ts";
-import type { SwapEvents, SwapOutcome } from "../credentials/reloader.ts";
+import type { RotationEvents, RotationOutcome } from "../credentials/reloader.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { MintEvents } from "../tokens/mint-queue.ts";
 import type { IdToken } from "../tokens/id-token.ts";
@@ -27,11 +27,11 @@ const PUSH_OUTCOMES: readonly PushOutcome[] = [
   "push_malformed",
   "push_too_large",
 ];
-const SWAP_OUTCOMES: readonly SwapOutcome[] = ["ok", "invalid_file", ...MINT_CODES];
+const ROTATION_OUTCOMES: readonly RotationOutcome[] = ["ok", "invalid_file", ...MINT_CODES];
 const CHECK_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5];
 const MINT_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-export interface Metrics extends MintEvents, SwapEvents {
+export interface Metrics extends MintEvents, RotationEvents {
   readonly checked: (outcome: CheckOutcome, durationMs: number) => void;
   readonly pushed: (outcome: PushOutcome) => void;
   /** All metrics in the Prometheus text format. */
@@ -57,7 +57,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const checks = createCheckMetrics(registry);
   const pushes = createPushMetrics(registry);
   const mints = createMintMetrics(registry);
-  const swaps = createCredentialMetrics(registry, options.credential);
+  const rotations = createCredentialMetrics(registry, options.credential);
   const expiry: Gauge = new Gauge({
     name: "idtoken_authz_token_expiry_timestamp_seconds",
     help: "Expiry of the latest token of each configured audience; 0 before the first.",
@@ -81,7 +81,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...checks,
     ...pushes,
     ...mints,
-    ...swaps,
+    ...rotations,
     render: () => registry.metrics(),
     contentType: registry.contentType,
   };
@@ -165,7 +165,7 @@ function createMintMetrics(registry: Registry): MintEvents {
   };
 }
 
-function createCredentialMetrics(registry: Registry, initial: Credential): SwapEvents {
+function createCredentialMetrics(registry: Registry, initial: Credential): RotationEvents {
   let current = initial;
   const info: Gauge = new Gauge({
     name: "idtoken_authz_credential_info",
@@ -179,19 +179,19 @@ function createCredentialMetrics(registry: Registry, initial: Credential): SwapE
       info.set({ type, principal, key_id: keyId }, 1);
     },
   });
-  const swaps = new Counter({
+  const rotations = new Counter({
     name: "idtoken_authz_credential_swaps_total",
     help: "Attempts to rotate to the credential file's new content, by outcome.",
     labelNames: ["outcome"],
     registers: [registry],
   });
-  for (const outcome of SWAP_OUTCOMES) swaps.inc({ outcome }, 0);
+  for (const outcome of ROTATION_OUTCOMES) rotations.inc({ outcome }, 0);
 
   return {
-    swapped: (credential) => {
-      swaps.inc({ outcome: "ok" });
+    rotated: (credential) => {
+      rotations.inc({ outcome: "ok" });
       current = credential;
     },
-    swapFailed: ({ outcome }) => swaps.inc({ outcome }),
+    rotationFailed: ({ outcome }) => rotations.inc({ outcome }),
   };
 }

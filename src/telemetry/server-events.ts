@@ -1,10 +1,11 @@
 import type { CheckSecretEvents } from "../access/check-secret.ts";
-import type { SwapEvents } from "../credentials/reloader.ts";
+import type { RotationEvents } from "../credentials/reloader.ts";
+import { showPath } from "../system/show.ts";
 import type { Logger } from "./logger.ts";
 import type { MintEvents } from "../tokens/mint-queue.ts";
 
 /** What happens to tokens and to the credential, as reported to both the log and the metrics. */
-export type ServerEvents = MintEvents & SwapEvents;
+export type ServerEvents = MintEvents & RotationEvents;
 
 /** Smaller skews are network delay and rounding; Google refuses assertions that are minutes off. */
 const NOTABLE_SKEW_MS = 10_000;
@@ -29,7 +30,7 @@ export function logServerEvents(log: Logger): ServerEvents {
       }
     },
     clockCompared: createSkewLog(log),
-    swapped: ({ principal, keyId }, { principal: oldPrincipal, keyId: oldKeyId }) =>
+    rotated: ({ principal, keyId }, { principal: oldPrincipal, keyId: oldKeyId }) =>
       log.info(
         {
           event: "credential_rotated",
@@ -39,7 +40,7 @@ export function logServerEvents(log: Logger): ServerEvents {
         },
         "rotated to the new credential",
       ),
-    swapFailed: ({ outcome, error, isNew }) =>
+    rotationFailed: ({ outcome, error, isNew }) =>
       log[isNew ? "error" : "debug"](
         { event: "credential_rejected", outcome, err: error },
         "cannot use the credential file's new content; still using the old credential",
@@ -79,7 +80,16 @@ export function logSecretEvents(log: Logger): CheckSecretEvents {
         { event: "check_secret_rejected", err },
         "cannot use the check secret's new content; still using the old secret",
       ),
+    secretNotFollowed: (path) => logNotFollowed(log, "the check secret", path),
   };
+}
+
+/** Logs that a path, such as a pipe, can be read only once. */
+export function logNotFollowed(log: Logger, what: string, path: string): void {
+  log.info(
+    { event: "file_not_followed", path: showPath(path) },
+    `${what} can be read only once from here; restart after a change`,
+  );
 }
 
 /** Reports each event to `one`, then to `other`. */
@@ -97,13 +107,13 @@ export function reportToBoth(one: ServerEvents, other: ServerEvents): ServerEven
       one.clockCompared(skewMs);
       other.clockCompared(skewMs);
     },
-    swapped: (credential, previous) => {
-      one.swapped(credential, previous);
-      other.swapped(credential, previous);
+    rotated: (credential, previous) => {
+      one.rotated(credential, previous);
+      other.rotated(credential, previous);
     },
-    swapFailed: (failure) => {
-      one.swapFailed(failure);
-      other.swapFailed(failure);
+    rotationFailed: (failure) => {
+      one.rotationFailed(failure);
+      other.rotationFailed(failure);
     },
   };
 }

@@ -121,7 +121,7 @@ describe("doctor on a credential file", () => {
     const path = `${folder.path}/none.json`;
     const { code, lines, marks } = await runDoctor([`--credentials=${path}`, audience]);
     expect(lines["file"]).toBe(
-      `✗ ${path}: no usable credential: there is no such file → name a credential file ` +
+      `✗ ${path}: the credential cannot be read: there is no such file → name a credential file ` +
         `that user ${process.getuid?.()} may read: --credentials FILE, or GOOGLE_APPLICATION_CREDENTIALS`,
     );
     expect(lines["mint"]).toBe("- not checked, as file failed");

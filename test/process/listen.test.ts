@@ -140,6 +140,6 @@ describe("the check secret", () => {
     const file = join(folder, "no-such-file");
     const { code, stderr } = await runMain(["serve", ...serveFlags, `--check-secret-file=${file}`]);
     expect(code).toBe(1);
-    expect(stderr).toBe(`${file}: the check secret cannot be read: ENOENT\n`);
+    expect(stderr).toBe(`${file}: the check secret cannot be read: there is no such file\n`);
   });
 });

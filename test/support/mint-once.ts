@@ -1,4 +1,5 @@
-import { readCredential, type CredentialOptions } from "../../src/credentials/credential-file.ts";
+import { readFile } from "node:fs/promises";
+import { parseCredential, type CredentialOptions } from "../../src/credentials/credential-file.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import type { Credential } from "../../src/credentials/credential.ts";
 import { MintError } from "../../src/system/errors.ts";
@@ -8,9 +9,11 @@ import { decodeJwt, type JWTPayload } from "jose";
 export const AUDIENCE = "https://service.example/?a=b&c=d";
 
 /** Reads a credential file as the server does, with the given environment only. */
-export async function readFrom(path: string, options: CredentialOptions = {}): Promise<Credential> {
-  const file = await readCredential(path, systemClock, { env: {}, ...options });
-  return file.parse();
+export async function readFrom(
+  path: string,
+  { env = {}, impersonate }: Partial<CredentialOptions> = {},
+): Promise<Credential> {
+  return parseCredential(await readFile(path), path, systemClock, { env, impersonate });
 }
 
 /** Mints one token and returns its claims. Rejects with a MintError. */

@@ -61,16 +61,22 @@ export async function runOrThrow(args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-/** Starts `serve` as users do, by default on a free port, and waits until it listens. */
+/**
+ * Starts `serve` as users do, by default on a free port, and waits until it listens. bash runs it,
+ * by a script that gets the command as its arguments.
+ */
 export async function startServer(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
+  script = 'exec "$@"',
 ): Promise<ServerProcess> {
-  const child = spawn(
-    process.execPath,
-    [MAIN, "serve", ...(args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"]), ...args],
-    { cwd: ROOT, env: { PATH: process.env["PATH"], ...env }, stdio: ["ignore", "pipe", "pipe"] },
-  );
+  const listenArgs = args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
+  const command = [process.execPath, MAIN, "serve", ...listenArgs, ...args];
+  const child = spawn("bash", ["-c", script, "bash", ...command], {
+    cwd: ROOT,
+    env: { PATH: process.env["PATH"], ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const log = createLineLog<LogLine>();
   const stderr = text(child.stderr);
   const written = createInterface(child.stdout).on("line", (each) => log.push(JSON.parse(each)));

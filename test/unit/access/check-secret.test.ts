@@ -6,7 +6,7 @@ import { StartError } from "../../../src/system/errors.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
 
-const events = { secretChanged: () => {}, secretUnusable: () => {} };
+const events = { secretChanged: () => {}, secretUnusable: () => {}, secretNotFollowed: () => {} };
 
 async function open(path: string) {
   const secret = await openCheckSecret(path, createFakeClock(), events);

@@ -1,11 +1,8 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readCredential } from "../../../src/credentials/credential-file.ts";
+import { describe, expect, it } from "vitest";
+import { parseCredential } from "../../../src/credentials/credential-file.ts";
 import { parseImpersonation } from "../../../src/credentials/impersonation.ts";
 import { StartError, UsageError } from "../../../src/system/errors.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
-import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
 
 const TARGET = "target@p.iam.gserviceaccount.com";
 const URL_OF_TARGET = `https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/${TARGET}:generateAccessToken`;
@@ -30,17 +27,12 @@ const impersonated = {
   source_credentials: user,
 };
 
-let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
-beforeAll(async () => {
-  folder = await makeTemporaryFolder();
-});
-afterAll(() => folder?.[Symbol.asyncDispose]());
-
-async function parse(content: unknown, env: NodeJS.ProcessEnv = {}) {
-  const path = join(folder.path, "credential.json");
-  await writeFile(path, JSON.stringify(content));
-  const impersonate = undefined;
-  return (await readCredential(path, createFakeClock(), { env, impersonate })).parse();
+function parse(content: unknown, env: NodeJS.ProcessEnv = {}) {
+  const bytes = Buffer.from(typeof content === "string" ? content : JSON.stringify(content));
+  return parseCredential(bytes, "/credential.json", createFakeClock(), {
+    env,
+    impersonate: undefined,
+  });
 }
 
 describe("a credential file", () => {
@@ -55,8 +47,8 @@ describe("a credential file", () => {
       TARGET,
       STS,
     ],
-  ])("is told by its type: %j", async (content, type, principal, endpoint) => {
-    const credential = await parse(content);
+  ])("is told by its type: %j", (content, type, principal, endpoint) => {
+    const credential = parse(content);
     expect(credential).toMatchObject({ type, principal, keyId: "" });
     expect(credential.endpoint.href).toBe(endpoint);
   });
@@ -91,12 +83,12 @@ describe("a credential file", () => {
       { ...impersonated, delegates: ["a"] },
       "its delegates are not all service accounts' addresses",
     ],
-  ])("that is %j is refused", async (content, reason) => {
-    const parsing = parse(content);
-    await expect(parsing).rejects.toThrow(StartError);
-    await expect(parsing).rejects.toThrow(`no usable credential: `);
-    await expect(parsing).rejects.toThrow(reason);
-    await expect(parsing).rejects.not.toThrow(/secret-of/);
+  ])("that is %j is refused", (content, reason) => {
+    const parsing = () => parse(content);
+    expect(parsing).toThrow(StartError);
+    expect(parsing).toThrow(`/credential.json: no usable credential: `);
+    expect(parsing).toThrow(reason);
+    expect(parsing).not.toThrow(/secret-of/);
   });
 
   it.each([
@@ -126,23 +118,21 @@ describe("a credential file", () => {
       },
       "service_account_impersonation_url",
     ],
-  ])("whose URL leads elsewhere is a fault of configuration: %j", async (content, name) => {
-    const parsing = parse(content);
-    await expect(parsing).rejects.toThrow(UsageError);
-    await expect(parsing).rejects.toThrow(name);
+  ])("whose URL leads elsewhere is a fault of configuration: %j", (content, name) => {
+    const parsing = () => parse(content);
+    expect(parsing).toThrow(UsageError);
+    expect(parsing).toThrow(name);
   });
 
-  it("runs a program only with the opt-in, and within bounds", async () => {
+  it("runs a program only with the opt-in, and within bounds", () => {
     const executable = (timeout_millis?: unknown) => ({
       ...federated,
       credential_source: { executable: { command: "/bin/true", timeout_millis } },
     });
-    await expect(parse(executable())).rejects.toThrow(
-      "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1",
-    );
+    expect(() => parse(executable())).toThrow("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1");
     const env = { GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: "1" };
-    expect((await parse(executable(), env)).principal).toBe(TARGET);
-    await expect(parse(executable(1), env)).rejects.toThrow("from 5000 to 120000");
+    expect(parse(executable(), env).principal).toBe(TARGET);
+    expect(() => parse(executable(1), env)).toThrow("from 5000 to 120000");
   });
 });
 

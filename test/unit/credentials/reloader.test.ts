@@ -1,50 +1,46 @@
 import { describe, expect, it } from "vitest";
-import { createCredentialReloader, type SwapOutcome } from "../../../src/credentials/reloader.ts";
+import {
+  createCredentialReloader,
+  type RotationOutcome,
+} from "../../../src/credentials/reloader.ts";
 import type { Credential } from "../../../src/credentials/credential.ts";
 import { MintError, StartError } from "../../../src/system/errors.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { idToken } from "../../support/tokens.ts";
 
 const rejected = new MintError("mint_rejected", "invalid_grant");
-const unreadable = new StartError("key.json: there is no such file");
-const unparsable = new StartError("key.json: it is not JSON, or cut short");
+const unreadable = new StartError("key.json: the credential cannot be read: there is no such file");
+const UNPARSABLE = "cut short";
 
-function credential(principal: string, keyId: string): Credential {
+/** The content of a credential file, as the test's parser reads it. */
+const contentOf = (principal: string, keyId: string) => Buffer.from(`${principal} ${keyId}`);
+
+function parse(content: Buffer): Credential {
+  const text = content.toString();
+  if (text === UNPARSABLE) throw new StartError("key.json: it is not JSON, or cut short");
+  const [principal = "", keyId = ""] = text.split(" ");
   const mint = () => Promise.reject(new Error("not called here"));
   const endpoint = new URL("https://oauth2.googleapis.com/token");
   return { type: "service_account", principal, keyId, endpoint, mint };
 }
 
-/** A credential source over a file that is a variable, with proofs that the test decides. */
+/** A reloader whose verifications succeed or fail as the test decides. */
 function setUp() {
   const clock = createFakeClock();
-  const first = credential("a@x", "1");
-  const file: { content: Credential | StartError; missing: boolean } = {
-    content: first,
-    missing: false,
+  const initialContent = contentOf("a@x", "1");
+  const verifications: { error: MintError | undefined; keyIds: string[] } = {
+    error: undefined,
+    keyIds: [],
   };
-  const proofs: { fail: MintError | undefined; made: string[] } = { fail: undefined, made: [] };
   const used: string[] = [];
-  const told: (SwapOutcome | "new failure")[] = [];
-  const fingerprint = (content: Credential | StartError) =>
-    content instanceof StartError ? content.message : `${content.principal} ${content.keyId}`;
-  const source = createCredentialReloader({
-    initial: first,
-    initialFingerprint: fingerprint(first),
-    read: async () => {
-      if (file.missing) throw unreadable;
-      const { content } = file;
-      return {
-        fingerprint: fingerprint(content),
-        parse: () => {
-          if (content instanceof StartError) throw content;
-          return content;
-        },
-      };
-    },
-    prove: async (next) => {
-      proofs.made.push(next.keyId);
-      if (proofs.fail !== undefined) throw proofs.fail;
+  const reported: (RotationOutcome | "new failure")[] = [];
+  const reloader = createCredentialReloader({
+    initial: parse(initialContent),
+    initialContent,
+    parse,
+    verify: async ({ keyId }) => {
+      verifications.keyIds.push(keyId);
+      if (verifications.error !== undefined) throw verifications.error;
       return idToken("default", clock.now());
     },
     tokens: {
@@ -53,130 +49,125 @@ function setUp() {
     },
     clock,
     events: {
-      swapped: () => told.push("ok"),
-      swapFailed: ({ outcome, isNew }) =>
-        told.push(...(isNew ? ["new failure" as const] : []), outcome),
+      rotated: () => reported.push("ok"),
+      rotationFailed: ({ outcome, isNew }) =>
+        reported.push(...(isNew ? ["new failure" as const] : []), outcome),
     },
   });
-  return { clock, file, proofs, used, told, source };
+  return { clock, verifications, used, reported, reloader, initialContent };
 }
 
-describe("a new key file", () => {
-  it("is left alone while it is the one in use", async () => {
-    const { source, proofs, told } = setUp();
-    await source.reload();
-    await source.reload(true);
-    expect(proofs.made).toEqual([]);
-    expect(told).toEqual([]);
+describe("offered content", () => {
+  it("is ignored if it is already in use", async () => {
+    const { reloader, verifications, reported, initialContent } = setUp();
+    await reloader.offer(initialContent);
+    await reloader.retry();
+    expect(verifications.keyIds).toEqual([]);
+    expect(reported).toEqual([]);
   });
 
-  it("is proven, then used: a key of the same account beside the cached tokens", async () => {
-    const { source, file, proofs, used, told } = setUp();
-    file.content = credential("a@x", "2");
-    await source.reload();
-    expect(proofs.made).toEqual(["2"]);
+  it("is verified, then used; a new key of the same account leaves cached tokens alone", async () => {
+    const { reloader, verifications, used, reported } = setUp();
+    await reloader.offer(contentOf("a@x", "2"));
+    expect(verifications.keyIds).toEqual(["2"]);
     expect(used).toEqual(["key"]);
-    expect(told).toEqual(["ok"]);
+    expect(reported).toEqual(["ok"]);
   });
 
-  it("of another account replaces them", async () => {
-    const { source, file, used } = setUp();
-    file.content = credential("b@x", "1");
-    await source.reload();
+  it("replaces cached tokens if it is of another account", async () => {
+    const { reloader, used } = setUp();
+    await reloader.offer(contentOf("b@x", "1"));
     expect(used).toEqual(["account"]);
   });
 
-  it("of an account that nobody has named replaces them, even where the old one had none", async () => {
-    const { source, file, used } = setUp();
-    file.content = credential("", "1");
-    await source.reload();
-    file.content = credential("", "2");
-    await source.reload();
+  it("replaces cached tokens if its account is unknown, even where the old one was, too", async () => {
+    const { reloader, used } = setUp();
+    await reloader.offer(contentOf("", "1"));
+    await reloader.offer(contentOf("", "2"));
     expect(used).toEqual(["account", "account"]);
   });
 
-  it("that does not parse is told of once, and not used", async () => {
-    const { source, file, clock, proofs, used, told } = setUp();
-    file.content = unparsable;
-    for (let polls = 0; polls < 5; polls++) {
-      await source.reload();
-      clock.advance(10_000);
-    }
-    expect(told).toEqual(["new failure", "invalid_file"]);
-    expect(proofs.made).toEqual([]);
-    file.content = credential("a@x", "2");
-    await source.reload();
+  it("is reported and not used if it does not parse, and is not retried by itself", async () => {
+    const { reloader, clock, verifications, used, reported } = setUp();
+    await reloader.offer(Buffer.from(UNPARSABLE));
+    expect(reported).toEqual(["new failure", "invalid_file"]);
+    expect(verifications.keyIds).toEqual([]);
+    expect(clock.armed()).toEqual([]);
+    await reloader.offer(contentOf("a@x", "2"));
     expect(used).toEqual(["key"]);
   });
 
-  it("that is missing is told of once, and used when it is back", async () => {
-    const { source, file, used, told } = setUp();
-    file.missing = true;
-    await source.reload();
-    await source.reload();
-    expect(told).toEqual(["new failure", "invalid_file"]);
-    file.missing = false;
-    await source.reload();
-    expect(told).toHaveLength(2);
-    file.content = credential("b@x", "9");
-    await source.reload();
-    expect(used).toEqual(["account"]);
-  });
-
-  it("that is refused is tried again with growing pauses until it works", async () => {
-    const { source, file, clock, proofs, used, told } = setUp();
-    file.content = credential("a@x", "fresh");
-    proofs.fail = rejected;
-    await source.reload();
+  it("is retried with growing pauses while it is refused, until it works", async () => {
+    const { reloader, clock, verifications, used, reported } = setUp();
+    verifications.error = rejected;
+    await reloader.offer(contentOf("a@x", "fresh"));
     const pauses: number[] = [];
     for (let tries = 0; tries < 3; tries++) {
       const [pauseMs = Number.NaN] = clock.armed();
       pauses.push(pauseMs);
-      await source.reload();
-      clock.advance(pauseMs);
-      await source.reload();
+      const attempts = verifications.keyIds.length;
+      clock.advance(pauseMs - 1);
+      expect(verifications.keyIds).toHaveLength(attempts);
+      clock.advance(1);
+      await expect.poll(() => clock.armed()).toHaveLength(1);
+      expect(verifications.keyIds).toHaveLength(attempts + 1);
     }
     expect(pauses).toEqual([1000, 2000, 4000]);
-    expect(told).toEqual(["new failure", ...Array<SwapOutcome>(4).fill("mint_rejected")]);
+    expect(reported).toEqual(["new failure", ...Array<RotationOutcome>(4).fill("mint_rejected")]);
     expect(used).toEqual([]);
-    proofs.fail = undefined;
-    await source.reload(true);
+    verifications.error = undefined;
+    await reloader.retry();
     expect(used).toEqual(["key"]);
     expect(clock.armed()).toEqual([]);
   });
 
-  it("that went back to the old content ends the tries", async () => {
-    const { source, file, clock, proofs } = setUp();
-    const old = file.content;
-    file.content = credential("a@x", "bad");
-    proofs.fail = rejected;
-    await source.reload();
-    file.content = old;
-    await source.reload();
+  it("ends the retries if it is the content in use again", async () => {
+    const { reloader, clock, verifications, initialContent } = setUp();
+    verifications.error = rejected;
+    await reloader.offer(contentOf("a@x", "bad"));
+    await reloader.offer(initialContent);
     expect(clock.armed()).toEqual([]);
   });
 
-  it("that changes while another is proven is not missed", async () => {
-    const { source, file, proofs, used } = setUp();
-    file.content = credential("a@x", "2");
-    const first = source.reload();
-    file.content = credential("b@x", "3");
-    await Promise.all([first, source.reload(), source.reload()]);
-    expect(proofs.made).toContain("3");
-    expect(used.at(-1)).toBe("account");
+  it("wins over content that was offered before and is still being verified", async () => {
+    const { reloader, verifications, used, reported } = setUp();
+    const first = reloader.offer(contentOf("a@x", "2"));
+    await Promise.all([first, reloader.offer(contentOf("b@x", "3")), reloader.retry()]);
+    expect(verifications.keyIds).toEqual(["2", "3"]);
+    expect(used).toEqual(["account"]);
+    expect(reported).toEqual(["ok"]);
+  });
+});
+
+describe("an unreadable file", () => {
+  it("is reported, and its later content is used", async () => {
+    const { reloader, used, reported } = setUp();
+    reloader.reportUnreadable(unreadable);
+    expect(reported).toEqual(["new failure", "invalid_file"]);
+    await reloader.offer(contentOf("b@x", "9"));
+    expect(used).toEqual(["account"]);
+  });
+
+  it("ends the retries of content that it held before", async () => {
+    const { reloader, clock, verifications } = setUp();
+    verifications.error = rejected;
+    await reloader.offer(contentOf("a@x", "bad"));
+    reloader.reportUnreadable(unreadable);
+    expect(clock.armed()).toEqual([]);
+    await reloader.retry();
+    expect(verifications.keyIds).toEqual(["bad"]);
   });
 });
 
 describe("close", () => {
-  it("ends the tries", async () => {
-    const { source, file, clock, proofs, used } = setUp();
-    file.content = credential("a@x", "bad");
-    proofs.fail = rejected;
-    await source.reload();
-    source.close();
+  it("ends the retries", async () => {
+    const { reloader, clock, verifications, used } = setUp();
+    verifications.error = rejected;
+    await reloader.offer(contentOf("a@x", "bad"));
+    reloader.close();
     expect(clock.armed()).toEqual([]);
-    proofs.fail = undefined;
-    await source.reload(true);
+    verifications.error = undefined;
+    await reloader.retry();
     expect(used).toEqual([]);
   });
 });

@@ -1,10 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { StartError, UsageError } from "../../../src/system/errors.ts";
-import { parseFields, readCredentialText } from "../../../src/credentials/fields.ts";
+import { parseFields } from "../../../src/credentials/fields.ts";
 import { parseServiceAccountKey } from "../../../src/credentials/service-account-key.ts";
 
 const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
@@ -17,7 +14,7 @@ const fields = {
 };
 const text = (changes: Record<string, unknown> = {}) => JSON.stringify({ ...fields, ...changes });
 const parse = (content: string, path = "key.json") =>
-  parseServiceAccountKey(parseFields(content, path));
+  parseServiceAccountKey(parseFields(Buffer.from(content), path));
 const small = generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey;
 const curve = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
 const exported = (key: typeof rsa) => key.export({ type: "pkcs8", format: "pem" });
@@ -88,32 +85,5 @@ describe("parseServiceAccountKey", () => {
     const parsing = () => parse(text({ token_uri }));
     expect(parsing).toThrow(UsageError);
     expect(parsing).toThrow(/token_uri.*must be https, or http to a loopback host/);
-  });
-});
-
-describe("readCredentialText", () => {
-  let folder = "";
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "key-"));
-  });
-  afterAll(() => rm(folder, { recursive: true }));
-
-  it("reads a file", async () => {
-    const path = join(folder, "key.json");
-    await writeFile(path, text());
-    expect(await readCredentialText(path)).toBe(text());
-  });
-
-  it("tells missing, huge and directories apart", async () => {
-    const huge = join(folder, "huge.json");
-    await writeFile(huge, "x".repeat(70_000));
-    await mkdir(join(folder, "dir"));
-    const reasonFor = async (name: string) =>
-      readCredentialText(join(folder, name)).catch((error: Error) => error.message);
-    expect(await reasonFor("none.json")).toMatch(/none\.json: .*there is no such file$/);
-    expect(await reasonFor("huge.json")).toMatch(
-      /it has 70000 bytes, a credential file at most 65536$/,
-    );
-    expect(await reasonFor("dir")).toMatch(/it is a directory$/);
   });
 });

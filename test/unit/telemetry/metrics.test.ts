@@ -96,9 +96,9 @@ describe("metrics", () => {
     const info = (principal: string) =>
       read(`credential_info{type="service_account",principal="${principal}",key_id="key"}`);
     expect(await info("first")).toBe(1);
-    metrics.swapFailed({ outcome: "invalid_file", error: new Error("no JSON"), isNew: true });
+    metrics.rotationFailed({ outcome: "invalid_file", error: new Error("no JSON"), isNew: true });
     expect(await info("first")).toBe(1);
-    metrics.swapped(credentialOf("second"), credentialOf("first"));
+    metrics.rotated(credentialOf("second"), credentialOf("first"));
     expect(await info("first")).toBeUndefined();
     expect(await info("second")).toBe(1);
     expect(await read('credential_swaps_total{outcome="ok"}')).toBe(1);

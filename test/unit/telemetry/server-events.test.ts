@@ -68,7 +68,7 @@ describe("logServerEvents", () => {
 
   it("logs a rotation with the new and the old credential", () => {
     const { events, lines } = setUp();
-    events.swapped(credentialOf("new"), credentialOf("old"));
+    events.rotated(credentialOf("new"), credentialOf("old"));
     expect(lines).toMatchObject([
       {
         event: "credential_rotated",
@@ -81,8 +81,8 @@ describe("logServerEvents", () => {
   it("logs a rejected credential as an error the first time only", () => {
     const { events, lines } = setUp();
     const failure = { outcome: "invalid_file", error: new Error("no JSON") } as const;
-    events.swapFailed({ ...failure, isNew: true });
-    events.swapFailed({ ...failure, isNew: false });
+    events.rotationFailed({ ...failure, isNew: true });
+    events.rotationFailed({ ...failure, isNew: false });
     expect(lines).toMatchObject([
       { event: "credential_rejected", level: "error" },
       { event: "credential_rejected", level: "debug" },
@@ -108,8 +108,8 @@ it("reportToBoth reports every event twice", () => {
   const error = new MintError("mint_timeout", "no answer");
   both.mintFailed({ audience: AUDIENCE, reason: "cold", error, durationMs: 1 });
   both.clockCompared(60_000);
-  both.swapped(credentialOf("new"), credentialOf("old"));
-  both.swapFailed({ outcome: "invalid_file", error: new Error("no JSON"), isNew: true });
+  both.rotated(credentialOf("new"), credentialOf("old"));
+  both.rotationFailed({ outcome: "invalid_file", error: new Error("no JSON"), isNew: true });
   const expected = [
     "minted",
     "mint_failed",

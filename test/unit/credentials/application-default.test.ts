@@ -1,14 +1,14 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { systemClock } from "../../src/system/clock.ts";
-import { findCredential } from "../../src/credentials/application-default.ts";
-import { createAccessTokens } from "../support/access-tokens.ts";
-import { startMetadataServer } from "../support/metadata-server.ts";
-import { createServiceAccount } from "../support/service-account.ts";
-import { runMain } from "../support/server-process.ts";
-import { makeTemporaryFolder } from "../support/temporary-folder.ts";
-import { createTokenIssuer } from "../support/token-issuer.ts";
+import { systemClock } from "../../../src/system/clock.ts";
+import { findCredential } from "../../../src/credentials/application-default.ts";
+import { createAccessTokens } from "../../support/access-tokens.ts";
+import { startMetadataServer } from "../../support/metadata-server.ts";
+import { createServiceAccount } from "../../support/service-account.ts";
+import { runMain } from "../../support/server-process.ts";
+import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
+import { createTokenIssuer } from "../../support/token-issuer.ts";
 
 const FILE = "application_default_credentials.json";
 let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
@@ -20,6 +20,9 @@ beforeAll(async () => {
 });
 afterAll(() => folder?.[Symbol.asyncDispose]());
 
+const find = (given: string | undefined, env: NodeJS.ProcessEnv) =>
+  findCredential(given, systemClock, { env, impersonate: undefined });
+
 async function login(at: string, clientEmail: string): Promise<string> {
   await mkdir(at, { recursive: true });
   const path = join(at, FILE);
@@ -30,21 +33,21 @@ async function login(at: string, clientEmail: string): Promise<string> {
 describe("Application Default Credentials", () => {
   it("are gcloud's well-known file, which is watched", async () => {
     const path = await login(join(home, ".config/gcloud"), "a@p.iam.gserviceaccount.com");
-    const place = await findCredential(undefined, systemClock, { env: { HOME: home } });
-    expect(place.path).toBe(path);
-    expect((await place.read()).parse().principal).toBe("a@p.iam.gserviceaccount.com");
+    const place = await find(undefined, { HOME: home });
+    expect(place.file?.path).toBe(path);
+    expect(place.initial().principal).toBe("a@p.iam.gserviceaccount.com");
   });
 
   it("are in gcloud's own folder where the environment names one", async () => {
     const other = join(home, "other");
     const path = await login(other, "b@p.iam.gserviceaccount.com");
     const env = { HOME: home, CLOUDSDK_CONFIG: other };
-    expect((await findCredential(undefined, systemClock, { env })).path).toBe(path);
+    expect((await find(undefined, env)).file?.path).toBe(path);
   });
 
   it("give way to a file that is named", async () => {
-    const env = { HOME: home };
-    expect((await findCredential("/given.json", systemClock, { env })).path).toBe("/given.json");
+    const path = await login(join(home, "given"), "c@p.iam.gserviceaccount.com");
+    expect((await find(path, { HOME: home })).file?.path).toBe(path);
   });
 
   it("are not passed over for being unusable", async () => {
@@ -86,8 +89,8 @@ describe("Application Default Credentials", () => {
         GCE_METADATA_HOST: metadata.host,
         METADATA_SERVER_DETECTION: "ping-only",
       };
-      const found = await findCredential(undefined, systemClock, { env });
-      expect((await found.read()).parse().principal).toBe("a@b");
+      const found = await find(undefined, env);
+      expect(found.initial().principal).toBe("a@b");
       metadata.setFault(fault);
       const { code, stderr } = await runMain([], env);
       expect(code).toBe(1);

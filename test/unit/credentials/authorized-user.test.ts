@@ -4,8 +4,8 @@ import {
   TARGET,
   userFile,
   type Credentials,
-} from "../support/credential-files.ts";
-import { AUDIENCE, mintFails, mintOnce, readFrom } from "../support/mint-once.ts";
+} from "../../support/credential-files.ts";
+import { AUDIENCE, mintFails, mintOnce, readFrom } from "../../support/mint-once.ts";
 
 let world: Credentials;
 

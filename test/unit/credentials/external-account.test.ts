@@ -1,9 +1,10 @@
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { MintError } from "../../src/system/errors.ts";
-import { createCredentials, TARGET, type Credentials } from "../support/credential-files.ts";
-import { FEDERATED_PRINCIPAL } from "../support/identity-provider.ts";
-import { AUDIENCE, mintFails, mintOnce, readFrom } from "../support/mint-once.ts";
+import type { CredentialOptions } from "../../../src/credentials/credential-file.ts";
+import { MintError } from "../../../src/system/errors.ts";
+import { createCredentials, TARGET, type Credentials } from "../../support/credential-files.ts";
+import { FEDERATED_PRINCIPAL } from "../../support/identity-provider.ts";
+import { AUDIENCE, mintFails, mintOnce, readFrom } from "../../support/mint-once.ts";
 
 const OPT_IN = { GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: "1" };
 let world: Credentials;
@@ -18,7 +19,10 @@ beforeEach(() => {
   world.provider.setStatus(undefined);
 });
 
-async function credential(changes: Record<string, unknown> = {}, options = {}) {
+async function credential(
+  changes: Record<string, unknown> = {},
+  options: Partial<CredentialOptions> = {},
+) {
   const path = await world.write({ ...world.files.federatedByFile, ...changes });
   return readFrom(path, options);
 }

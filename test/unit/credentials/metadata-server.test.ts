@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { systemClock } from "../../src/system/clock.ts";
-import type { CredentialOptions } from "../../src/credentials/credential-file.ts";
-import { findCredential } from "../../src/credentials/application-default.ts";
+import { systemClock } from "../../../src/system/clock.ts";
+import type { Impersonation } from "../../../src/credentials/impersonation.ts";
+import { findCredential } from "../../../src/credentials/application-default.ts";
 import {
   createCredentials,
   MACHINE_ACCOUNT,
   TARGET,
   type Credentials,
-} from "../support/credential-files.ts";
-import { AUDIENCE, mintFails, mintOnce } from "../support/mint-once.ts";
-import { startServer } from "../support/server-process.ts";
+} from "../../support/credential-files.ts";
+import { AUDIENCE, mintFails, mintOnce } from "../../support/mint-once.ts";
+import { startServer } from "../../support/server-process.ts";
 
 let world: Credentials;
 let env: Record<string, string> = {};
@@ -24,9 +24,9 @@ beforeEach(() => {
   world.metadata.setAccount(MACHINE_ACCOUNT);
 });
 
-async function find(options: CredentialOptions = {}) {
-  const place = await findCredential(undefined, systemClock, { env, ...options });
-  return (await place.read()).parse();
+async function find(impersonate?: Impersonation) {
+  const place = await findCredential(undefined, systemClock, { env, impersonate });
+  return place.initial();
 }
 
 describe("the metadata server", () => {
@@ -38,7 +38,7 @@ describe("the metadata server", () => {
   });
 
   it("may impersonate an account", async () => {
-    const found = await find({ impersonate: { account: TARGET, delegates: [] } });
+    const found = await find({ account: TARGET, delegates: [] });
     expect(found).toMatchObject({ type: "metadata_server", principal: TARGET });
     expect(await mintOnce(found)).toMatchObject({ email: TARGET });
     expect(world.apis.calls.at(-1)).toMatchObject({ caller: MACHINE_ACCOUNT });

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { CredentialOptions } from "../../src/credentials/credential-file.ts";
 import {
   createCredentials,
   DELEGATE,
@@ -7,8 +6,8 @@ import {
   KEY_ACCOUNT,
   TARGET,
   type Credentials,
-} from "../support/credential-files.ts";
-import { AUDIENCE, mintFails, mintOnce, readFrom } from "../support/mint-once.ts";
+} from "../../support/credential-files.ts";
+import { AUDIENCE, mintFails, mintOnce, readFrom } from "../../support/mint-once.ts";
 
 let world: Credentials;
 
@@ -19,7 +18,7 @@ afterAll(() => world?.[Symbol.asyncDispose]());
 beforeEach(() => world.apis.setFault("iam", undefined));
 
 async function impersonating(account = TARGET, delegates: readonly string[] = []) {
-  const options: CredentialOptions = { env: world.env, impersonate: { account, delegates } };
+  const options = { env: world.env, impersonate: { account, delegates } };
   return readFrom(await world.write(world.files.serviceAccount), options);
 }
 

@@ -2,16 +2,16 @@ import { watch } from "chokidar";
 import { basename, dirname, resolve } from "node:path";
 import type { Clock } from "./clock.ts";
 
-/** For file systems that tell no events, and for links that lead out of the watched folder. */
+/** Finds changes on file systems that send no events, such as NFS. */
 const POLL_MS = 10_000;
-/** A write in place tells of itself several times; the last of a burst is the one to read after. */
+/** A write in place sends several events; the file is complete after the last of a burst. */
 const QUIET_MS = 100;
-/** The link that Kubernetes swaps when a mounted Secret changes. */
+/** The link that Kubernetes replaces when a mounted Secret changes. */
 const KUBERNETES_LINK = "..data";
 
 /**
  * Calls `onMaybeChanged` soon after the file, or the link that leads to it, may have changed, and
- * every 10 seconds in any case: whoever is called compares. Returns the end of the watch.
+ * every 10 seconds in any case; the caller compares. Returns a function that ends the watch.
  */
 export function watchFile(path: string, clock: Clock, onMaybeChanged: () => void): () => void {
   const folder = dirname(resolve(path));
@@ -37,9 +37,9 @@ export function watchFile(path: string, clock: Clock, onMaybeChanged: () => void
     cancelQuiet();
     cancelQuiet = clock.schedule(QUIET_MS, onMaybeChanged);
   };
-  // What changed before the watch stood tells of no event.
+  // Changes made before the watch was ready send no event.
   watcher.on("ready", lookSoon).on("all", lookSoon);
-  // No inotify watch to be had, or the folder is gone: the poll goes on.
+  // Out of inotify watches, or the folder is gone: polling goes on.
   watcher.on("error", () => {});
   return () => {
     cancelPoll();
