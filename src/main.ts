@@ -1,5 +1,6 @@
 import manifest from "../package.json" with { type: "json" };
 import { StartError, UsageError } from "./system/errors.ts";
+import { endProcess } from "./system/exit.ts";
 
 const HELP = `Usage: idtoken-authz [serve] [flags]
        idtoken-authz envoy NAME [flags]
@@ -26,7 +27,7 @@ function print(text: string): number {
   return 0;
 }
 
-void main(process.argv.slice(2), process.env).then((code) => process.exit(code));
+void main(process.argv.slice(2), process.env).then(endProcess);
 
 /** Runs one command. Resolves with the exit code: 0 success, 1 failure, 2 wrong usage. */
 async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {

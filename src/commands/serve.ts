@@ -18,8 +18,9 @@ export const serveHelp = () =>
 
 /**
  * Serves until SIGTERM or SIGINT, then drains; SIGHUP reloads the credential file and the check
- * secret. Resolves with the exit code: 0 after a drain, 1 if a second signal interrupted it.
- * Throws a UsageError or StartError if it cannot start.
+ * secret. Resolves with the exit code: 0 after a drain or after a signal before the server was
+ * ready, 1 if a second signal interrupted the drain. Throws a UsageError or StartError if it cannot
+ * start.
  */
 export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessEnv) {
   const config = parseConfig(argv, env);
@@ -31,7 +32,10 @@ export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessE
   process.on("SIGHUP", () => reload());
   const output = openStandardOutput();
   const log = createLogger(config.logLevel, output.stream);
-  const server = await startServer(config, { env, clock: systemClock, log });
+  const starting = startServer(config, { env, clock: systemClock, log });
+  const server = await Promise.race([starting, signals.first]);
+  // Until it is ready there is nothing to drain, and what it waits for may never come.
+  if (server === undefined) return 0;
   ({ reload } = server);
   await signals.first;
   const code = await Promise.race([server.close().then(() => 0), signals.second.then(() => 1)]);

@@ -82,9 +82,9 @@ export function createCredentialReloader(options: CredentialReloaderOptions): Cr
   }
 
   async function attemptWhileAsked(): Promise<void> {
-    while (isAsked && !isClosed) {
+    while (isAsked) {
       isAsked = false;
-      if (candidate !== undefined) await attempt(candidate);
+      if (candidate !== undefined && !isClosed) await attempt(candidate);
     }
     running = undefined;
   }

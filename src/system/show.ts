@@ -25,7 +25,7 @@ export function isShowable(text: string): boolean {
 }
 
 function looksRandom(word: string): boolean {
-  const kinds = [...word].map(kindOf);
+  const kinds = Array.from(word, kindOf);
   const changes = kinds.filter((kind, index) => index > 0 && kind !== kinds[index - 1]).length;
   const isMixed = ["upper", "lower", "digit"].every((kind) => kinds.includes(kind));
   return isMixed && changes / word.length >= RANDOM_CHANGES;

@@ -1,0 +1,20 @@
+/** How long an idle process may take to end by itself. */
+const GRACE_MS = 100;
+
+/**
+ * Ends this process with an exit code, whatever its threads do. A read from a volume that does not
+ * answer, or a question to a silent DNS server, holds a thread that cannot be cancelled, and Node's
+ * own exit would wait for it. So the process is left to end by itself; if something keeps it
+ * running, another program replaces it, which ends all threads, and returns the exit code.
+ */
+export function endProcess(code: number): void {
+  process.exitCode = code;
+  setTimeout(() => replaceProcess(code), GRACE_MS).unref();
+}
+
+function replaceProcess(code: number): void {
+  const { execPath } = process;
+  // Not on Windows.
+  if (!("execve" in process)) process.exit(code);
+  process.execve(execPath, [execPath, "--eval", `process.exitCode = ${code}`], {});
+}
