@@ -1,4 +1,4 @@
-import { elapsedMs, type Clock, type Instant } from "../system/clock.ts";
+import { longestElapsedMs, type Clock, type Instant } from "../system/clock.ts";
 import { bearerOf, jsonOf, lifeOf } from "./answers.ts";
 import type { Answer, Fetch, Peer } from "./exchange.ts";
 
@@ -64,7 +64,8 @@ export function createAccessTokenSource(
   }
 
   function lifeLeftMs({ obtainedAt, lifeMs }: AccessToken): number {
-    return lifeMs - elapsedMs(obtainedAt, clock.now());
+    // By the clock that is further on: a new one costs little, and an expired one a failed mint.
+    return lifeMs - longestElapsedMs(obtainedAt, clock.now());
   }
 
   return {

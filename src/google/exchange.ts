@@ -128,9 +128,9 @@ function toMintError({ status, headers, body, issuerNowMs }: Answer, peer: Peer)
   const message = `${peer.name} answered ${status}`;
   if (status === 429 || status >= 500) {
     const retryAfterMs = parseRetryAfter(headers.get("retry-after"), issuerNowMs);
-    return new MintError("mint_unavailable", message, { retryAfterMs });
+    return new MintError("mint_unavailable", message, { issuerNowMs, retryAfterMs });
   }
-  return new MintError("mint_invalid_answer", message);
+  return new MintError("mint_invalid_answer", message, { issuerNowMs });
 }
 
 function withHint(message: string, hint = ""): string {

@@ -20,7 +20,11 @@ export interface CachedTokenOptions {
 
 /** The token of one audience, which renews itself. */
 export interface CachedToken {
-  /** The token if it is unexpired, else a promise of the next one, which rejects with a MintError. */
+  /**
+   * The token if it is unexpired, else a promise of the next one, which rejects with a MintError.
+   * A token of which only the wall clock says that it has expired is served once the issuer has
+   * been asked for a new one in vain.
+   */
   readonly get: () => IdToken | Promise<IdToken>;
   /** From now on renews early enough for a reader that polls and uses the token in between. */
   readonly renewForPush: () => void;
@@ -35,6 +39,13 @@ export interface CachedToken {
   readonly stop: (successor?: () => IdToken | Promise<IdToken>) => void;
 }
 
+/** A token with its life, which is counted anew after the wall clock was set. */
+interface Cached {
+  readonly token: IdToken;
+  readonly obtainedAt: Instant;
+  readonly lifeMs: number;
+}
+
 /**
  * Caches one audience's token: one exchange at a time, renewal ahead of expiry, the old token
  * served while it is valid, and a backoff after each failure.
@@ -42,7 +53,7 @@ export interface CachedToken {
 export function createCachedToken(options: CachedTokenOptions): CachedToken {
   const { always, clock } = options;
   const backoff = createBackoff(clock);
-  let token: IdToken | undefined;
+  let cached: Cached | undefined;
   let dueAt = options.refreshAt;
   let isPushed = false;
   let pending: PromiseWithResolvers<IdToken> | undefined;
@@ -55,13 +66,15 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
   function get(): IdToken | Promise<IdToken> {
     const now = clock.now();
     usedAt = now;
-    const state = token === undefined ? "expired" : freshness(token, now, dueAt);
-    if (token !== undefined && state !== "expired") {
-      // The old token is still good; a failed renewal reports itself.
-      if (state === "due" && pending === undefined && backoff.leftMs() === 0) void renew("renewal");
-      return token;
-    }
-    if (pending !== undefined) return pending.promise;
+    const state = cached === undefined ? "expired" : freshness(cached, now, dueAt);
+    if (cached === undefined || state === "expired") return pending?.promise ?? mintUnlessPaused();
+    if (state === "doubtful") return pending?.promise ?? renew("renewal");
+    // The old token is still good; a failed renewal reports itself.
+    if (state === "due" && pending === undefined && backoff.leftMs() === 0) void renew("renewal");
+    return cached.token;
+  }
+
+  function mintUnlessPaused(): Promise<IdToken> {
     const error = backoff.error();
     return error !== undefined && backoff.leftMs() > 0 ? Promise.reject(error) : renew("cold");
   }
@@ -88,13 +101,26 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
     } catch (error) {
       if (isHandedOver) return;
       pending = undefined;
+      settleDoubt(error as MintError);
       scheduleRetry(error as MintError);
-      reject(error);
+      if (cached !== undefined && lifeLeftMs(clock.now()) > 0) resolve(cached.token);
+      else reject(error);
     }
   }
 
+  /** Decides which clock is right about a token that could not be renewed. */
+  function settleDoubt({ issuerNowMs = 0 }: MintError): void {
+    const now = clock.now();
+    if (cached === undefined || freshness(cached, now, dueAt) !== "doubtful") return;
+    const { token, obtainedAt } = cached;
+    const wallMs = now.wallMs - elapsedMs(obtainedAt, now);
+    if (issuerNowMs >= token.expiresAtSeconds * 1000) cached = undefined;
+    // The wall clock was set: compare with it anew, so that the next time shows as well.
+    else cached = { ...cached, obtainedAt: { ...obtainedAt, wallMs } };
+  }
+
   function adopt(minted: IdToken): void {
-    token = minted;
+    cached = { token: minted, obtainedAt: minted.obtainedAt, lifeMs: minted.lifeMs };
     backoff.reset();
     dueAt = options.refreshAt * jitter(clock.random());
     if (isPushed) dueAt = Math.min(dueAt, latestPushShare(minted));
@@ -104,18 +130,18 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
   function renewForPush(): void {
     if (isPushed) return;
     isPushed = true;
-    if (token === undefined) return;
-    dueAt = Math.min(dueAt, latestPushShare(token));
+    if (cached === undefined) return;
+    dueAt = Math.min(dueAt, latestPushShare(cached));
     // After a failure the timer is that of the next retry.
-    if (backoff.error() === undefined) scheduleRenewal(token);
+    if (backoff.error() === undefined) scheduleRenewal(cached);
   }
 
-  function scheduleRenewal({ lifeMs, obtainedAt }: IdToken): void {
+  function scheduleRenewal({ lifeMs, obtainedAt }: Pick<IdToken, "lifeMs" | "obtainedAt">): void {
     schedule(lifeMs * dueAt - elapsedMs(obtainedAt, clock.now()));
   }
 
   function scheduleRetry(error: MintError): void {
-    const servedMs = lifeLeftMs(token, clock.now());
+    const servedMs = lifeLeftMs(clock.now());
     const pauseMs = backoff.fail(error, servedMs);
     if (always || servedMs > 0) schedule(pauseMs);
   }
@@ -128,22 +154,28 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
 
   function onTimer(): void {
     const now = clock.now();
-    const isUsed = token !== undefined && elapsedMs(usedAt, now) < token.lifeMs;
+    const isUsed = cached !== undefined && elapsedMs(usedAt, now) < cached.lifeMs;
     if (!always && !isUsed) options.onIdle();
-    else if (pending === undefined) void renew(lifeLeftMs(token, now) > 0 ? "renewal" : "cold");
+    else if (pending === undefined) void renew(lifeLeftMs(now) > 0 ? "renewal" : "cold");
+  }
+
+  /** Milliseconds of life that the token has left; 0 for an expired one or none. */
+  function lifeLeftMs(now: Instant): number {
+    if (cached === undefined) return 0;
+    return Math.max(0, cached.lifeMs - elapsedMs(cached.obtainedAt, now));
   }
 
   return {
     get,
     renewForPush,
     peek: () => ({
-      token: lifeLeftMs(token, clock.now()) > 0 ? token : undefined,
+      token: lifeLeftMs(clock.now()) > 0 ? cached?.token : undefined,
       error: backoff.error(),
     }),
     forgetFailures: () => {
       if (backoff.error() === undefined) return;
       backoff.reset();
-      if (always || lifeLeftMs(token, clock.now()) > 0) schedule(0);
+      if (always || lifeLeftMs(clock.now()) > 0) schedule(0);
     },
     stop: (successor) => {
       isStopped = true;
@@ -153,9 +185,4 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
       pending.resolve(successor());
     },
   };
-}
-
-/** Milliseconds of life that a token has left; 0 for an expired one or none. */
-function lifeLeftMs(token: IdToken | undefined, now: Instant): number {
-  return token === undefined ? 0 : Math.max(0, token.lifeMs - elapsedMs(token.obtainedAt, now));
 }

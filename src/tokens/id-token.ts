@@ -1,5 +1,5 @@
 import { decodeJwt } from "jose/jwt/decode";
-import { elapsedMs, type Instant } from "../system/clock.ts";
+import { elapsedMs, longestElapsedMs, type Instant } from "../system/clock.ts";
 
 /** An ID token from the token endpoint, verified to be for the requested audience. */
 export interface IdToken {
@@ -16,8 +16,11 @@ export interface IdToken {
   readonly skewMs: number;
 }
 
-/** What a token is worth: `due` means still valid, and time to renew it. */
-export type Freshness = "fresh" | "due" | "expired";
+/**
+ * What a token is worth. `due`: still valid, and time to renew it. `doubtful`: the wall clock says
+ * that it has expired and the monotonic clock that it has not, so that only the issuer knows.
+ */
+export type Freshness = "fresh" | "due" | "doubtful" | "expired";
 
 /** An answer that is not an ID token for the audience. The message contains none of the answer. */
 export class InvalidIdToken extends Error {
@@ -87,8 +90,9 @@ export function freshness(
   now: Instant,
   refreshAt: number,
 ): Freshness {
-  const ageMs = elapsedMs(obtainedAt, now);
-  if (ageMs >= lifeMs) return "expired";
+  if (elapsedMs(obtainedAt, now) >= lifeMs) return "expired";
+  const ageMs = longestElapsedMs(obtainedAt, now);
+  if (ageMs >= lifeMs) return "doubtful";
   return ageMs >= lifeMs * refreshAt ? "due" : "fresh";
 }
 

@@ -98,10 +98,22 @@ describe("freshness", () => {
     expect(at(ms)).toBe(state);
   });
 
-  it("believes the clock that says expired", () => {
-    expect(at(10, 1000), "the machine slept, or its clock was set forward").toBe("expired");
-    expect(at(1000, -7_200_000), "its clock was set back").toBe("expired");
-    expect(at(10, -7_200_000)).toBe("fresh");
+  it.each([
+    [10, 749, "fresh"],
+    [10, 750, "due"],
+    [10, 1000, "doubtful"],
+    [999, 7_200_000, "doubtful"],
+  ])("is by the wall clock at most doubtful (after %i ms, by the wall clock %i)", (...given) => {
+    const [monotonicMs, wallMs, state] = given;
+    expect(at(monotonicMs, wallMs)).toBe(state);
+  });
+
+  it.each([
+    [10, "fresh"],
+    [750, "due"],
+    [1000, "expired"],
+  ])("after %i ms is %s, also if the wall clock was set back", (monotonicMs, state) => {
+    expect(at(monotonicMs, -7_200_000)).toBe(state);
   });
 });
 
