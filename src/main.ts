@@ -1,6 +1,7 @@
 import manifest from "../package.json" with { type: "json" };
 import { StartError, UsageError } from "./system/errors.ts";
 import { endProcess } from "./system/exit.ts";
+import { quote } from "./system/show.ts";
 
 const HELP = `Usage: idtoken-authz [serve] [flags]
        idtoken-authz envoy NAME [flags]
@@ -73,6 +74,6 @@ async function runCommand(
       return help ? print(healthcheckHelp()) : healthcheckCommand(argv, env, io);
     }
     default:
-      throw new UsageError([`${command}: unknown command; --help lists the known ones`]);
+      throw new UsageError([`${quote(command)}: unknown command; --help lists the known ones`]);
   }
 }

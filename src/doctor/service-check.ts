@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import type { TcpAddress } from "../system/address.ts";
-import { codeOf } from "../system/errors.ts";
+import { StartError } from "../system/errors.ts";
+import { readOnce } from "../system/small-file.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { explainPlaceholders, gcloudForService, grantInvoker } from "./cloud-run-host.ts";
 import type { Minted } from "./mint-check.ts";
@@ -40,10 +40,11 @@ export async function checkService(
 async function readCa(path: string | undefined): Promise<string | undefined> {
   if (path === undefined) return undefined;
   try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    const code = codeOf(cause) ?? "unknown error";
-    throw new CheckFailure(`${path} cannot be read (${code})`, "check --service-ca");
+    const { bytes } = await readOnce(path, "the CA");
+    return bytes.toString("utf8");
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    throw new CheckFailure(error.message, "check --service-ca");
   }
 }
 

@@ -160,7 +160,9 @@ export function isExposed(address: Address): boolean {
 }
 
 function parsePath(text: string): string {
-  if (text.trimStart().startsWith("{")) throw new Error("must be a path, not the JSON itself");
+  if (/^[\s"']*\{|PRIVATE KEY|[\r\n]/.test(text)) {
+    throw new Error("must be a path, not the content of the file");
+  }
   if (text === "" || text.includes("\0")) throw new Error("must be a path");
   return text;
 }

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { UsageError } from "../system/errors.ts";
+import { isShowable, quote } from "../system/show.ts";
 
 /** One setting of a command: its flag and variable, how it is parsed, what it means. */
 export interface Setting<T> {
@@ -63,7 +64,7 @@ export function toggle(words: Words<boolean>): Setting<boolean> {
 
 /**
  * Reads a command's settings: flags take precedence over the environment, which takes precedence
- * over deerrors; an empty environment variable counts as unset. `positionals` names the command's
+ * over defaults; an empty environment variable counts as unset. `positionals` names the command's
  * arguments. Throws a UsageError that lists every error.
  */
 export function parseSettings<S extends Settings>(
@@ -111,7 +112,8 @@ function readArgv(settings: Settings, argv: readonly string[]) {
     if (token.kind !== "option") continue;
     const setting = known.get(token.name);
     if (setting === undefined) {
-      errors.push(`${token.rawName}: unknown flag; --help lists the known ones`);
+      const name = isShowable(token.rawName) ? token.rawName : "(name not shown)";
+      errors.push(`${name}: unknown flag; --help lists the known ones`);
     } else if (setting.placeholder !== undefined && lacksValue(token)) {
       errors.push(`${token.rawName}: needs a value, ${setting.placeholder}`);
     } else {
@@ -128,12 +130,6 @@ function lacksValue(token: {
   readonly inlineValue?: boolean | undefined;
 }): boolean {
   return token.value === undefined || (token.inlineValue === false && token.value.startsWith("--"));
-}
-
-/** A value for an error message: on one line, shortened, and never a key pasted as a path. */
-function quote(text: string): string {
-  if (text.includes("{") || text.includes("PRIVATE KEY")) return "(value not shown)";
-  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 }
 
 /** The rows of a documentation table: flag, environment, default, meaning. */

@@ -290,7 +290,7 @@ describe("doctor on the service", () => {
       withKey(`--service-url=https://${HOST}`, `--service-ca=${folder.path}/none.crt`),
     );
     expect(noCa.lines["service"]).toBe(
-      `✗ ${folder.path}/none.crt cannot be read (ENOENT) → check --service-ca`,
+      `✗ ${folder.path}/none.crt: the CA cannot be read: there is no such file → check --service-ca`,
     );
   });
 });

@@ -33,7 +33,7 @@ describe("wrong usage", () => {
   it("includes an unknown command", async () => {
     const { code, stderr } = await runMain(["deploy"]);
     expect(code).toBe(2);
-    expect(stderr).toContain("deploy: unknown command");
+    expect(stderr).toContain('"deploy": unknown command');
   });
 
   it("includes a token_uri that is not allowed", async () => {

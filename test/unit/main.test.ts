@@ -35,7 +35,7 @@ describe("the program", () => {
     expect(await runMain(["deploy"])).toEqual({
       code: 2,
       stdout: "",
-      stderr: "deploy: unknown command; --help lists the known ones\n",
+      stderr: '"deploy": unknown command; --help lists the known ones\n',
     });
   });
 

@@ -115,7 +115,7 @@ describe("parseConfig", () => {
   it("never shows a key that was pasted for its path", () => {
     const [fault] = faultsOf([], { GOOGLE_APPLICATION_CREDENTIALS: '{"private_key":"secret"}' });
     expect(fault).toBe(
-      "GOOGLE_APPLICATION_CREDENTIALS (value not shown): must be a path, not the JSON itself",
+      "GOOGLE_APPLICATION_CREDENTIALS (value not shown): must be a path, not the content of the file",
     );
   });
 });

@@ -97,14 +97,14 @@ describe("parseSettings", () => {
     expect(errorsOf([], {}, ["DIR"])).toEqual(["DIR: must be given"]);
   });
 
-  it("shows of a wrong value neither a key, nor more than a line, nor more than 100 characters", () => {
+  it("does not show a wrong value that may be a secret", () => {
     const shown = (value: string) => errorsOf([`--count=${value}`])[0];
     expect(shown('{"private_key": "x"}')).toBe("--count (value not shown): must be a number");
     expect(shown("-----BEGIN PRIVATE KEY-----")).toBe(
       "--count (value not shown): must be a number",
     );
-    expect(shown("a\nb")).toBe('--count "a\\nb": must be a number');
-    expect(shown("a".repeat(101))).toBe(`--count "${"a".repeat(100)}…": must be a number`);
+    expect(shown("a\nb")).toBe("--count (value not shown): must be a number");
+    expect(shown("a".repeat(201))).toBe("--count (value not shown): must be a number");
   });
 });
 
