@@ -29,7 +29,7 @@ export const doctorSettings = {
   audiences: {
     ...serveSettings.audiences,
     defaultNote: "the service's URL",
-    help: "Audience of the token. Of several, the first counts, as it is the default of serve.",
+    help: "Audience of the token. Of several, the first counts, which is the default of serve.",
   },
   connectTo: envoySettings.connectTo,
   serviceCa: {
@@ -44,33 +44,37 @@ export const doctorSettings = {
       flag: "timeout",
       placeholder: "TIME",
       default: "5s",
-      help: "Longest time that one step waits for an answer.",
+      help: "Longest wait for an answer in one step.",
     },
     duration(100, 60_000),
   ),
-  json: toggle({ flag: "json", default: "off", help: "Reports as one JSON document, at the end." }),
+  json: toggle({
+    flag: "json",
+    default: "off",
+    help: "Prints the report as one JSON document, at the end.",
+  }),
   printToken: toggle({
     flag: "print-token",
     default: "off",
-    help: "Prints the token, alone on standard output; the report goes to standard error.",
+    help: "Prints the token on standard output; the report goes to standard error.",
   }),
 };
 
 type DoctorOptions = Values<typeof doctorSettings>;
 
-/** What `doctor --help` prints. */
+/** The output of `doctor --help`. */
 export const doctorHelp = () =>
   formatHelp(
     "Usage: idtoken-authz doctor [flags]\n\n" +
-      "Checks, one line each, what stands between a credential and a service: the file, its key, the\n" +
-      "way to the token endpoint, the clock, one mint and, with --service-url, a call of the service.\n" +
-      "✓ passed, ! passed but worth a look, ✗ failed, - not checked. Exit code 0: nothing failed.",
+      "Checks the credential file, its key, the connection to the token endpoint, the clock, one mint\n" +
+      "and, with --service-url, a call of the service, and prints one line for each.\n" +
+      "✓ passed, ! warning, ✗ failed, - not checked. The exit code is 0 if nothing failed.",
     doctorSettings,
   );
 
 /**
- * Runs every check and reports each. Resolves with the exit code: 0 when none failed, else 1.
- * Throws a UsageError that lists every fault, before any check.
+ * Runs and reports every check. Resolves with the exit code: 0 if none failed, else 1. Throws a
+ * UsageError that lists every error before any check runs.
  */
 export async function doctorCommand(
   argv: readonly string[],
@@ -88,7 +92,7 @@ export async function doctorCommand(
   return hasPassed(checklist.results) ? 0 : 1;
 }
 
-/** Reads the flags. Throws a UsageError that lists every fault. */
+/** Parses the flags. Throws a UsageError that lists every error. */
 export function parseDoctorFlags(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
@@ -99,20 +103,20 @@ export function parseDoctorFlags(
     service: {
       ...doctorSettings.service,
       read: (texts: readonly string[]) => {
-        // Given but wrong, it is one fault and not two.
+        // A wrong URL is one error, not also a missing audience.
         defaultAudience = texts.at(-1);
         const service = doctorSettings.service.read(texts);
         if (service !== undefined) defaultAudience = canonicalAudience(urlOf(service));
         return service;
       },
     },
-    // Read after the service's URL, which stands in for it.
+    // Parsed after the service's URL, which is the default.
     audiences: {
       ...doctorSettings.audiences,
       read: (texts: readonly string[]) => {
         if (texts.length > 0) return doctorSettings.audiences.read(texts);
         if (defaultAudience === undefined) {
-          throw new Error("must be given, or --service-url, whose URL stands in for it");
+          throw new Error("must be given, or --service-url, whose URL is the default");
         }
         return [defaultAudience];
       },
@@ -139,10 +143,10 @@ async function runChecks(
     checklist,
   );
   await check("clock", connection, (open) => checkClock(open, timeoutMs));
-  // A wrong clock need not stop the mint; an endpoint out of reach does.
-  const minted = await check("mint", connection && credential, (proven) => {
+  // A wrong clock does not prevent the mint; an unreachable endpoint does.
+  const minted = await check("mint", connection && credential, (verified) => {
     useProxies(proxyEnvironment(env));
-    return checkMint(proven, audience, timeoutMs);
+    return checkMint(verified, audience, timeoutMs);
   });
   if (service !== undefined) {
     await check("service", minted, (token) => checkService({ ...options, service }, token));

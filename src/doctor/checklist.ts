@@ -1,23 +1,23 @@
-/** What a check can come to. A check is skipped when one that it needs has failed. */
+/** A check's result. A check is skipped if one that it depends on has failed. */
 type CheckState = "passed" | "warning" | "failed" | "skipped";
 
 type CheckName = "file" | "key" | "dns" | "tcp" | "proxy" | "tls" | "clock" | "mint" | "service";
 
-/** What a check saw, for machines. Never a key, an assertion or a token. */
+/** A check's findings as data, never with a key, an assertion or a token. */
 export type Facts = Readonly<Record<string, string | number>>;
 
 export interface CheckResult {
   readonly name: CheckName;
   readonly state: CheckState;
   readonly message: string;
-  /** What to do about it. */
+  /** How to fix it. */
   readonly remedy?: string | undefined;
   readonly facts?: Facts | undefined;
 }
 
-/** What a check found that did not fail; something to do about it makes it a warning. */
+/** The result of a check that did not fail; with a remedy it is a warning. */
 export interface Finding<T> extends Pick<CheckResult, "message" | "remedy" | "facts"> {
-  /** What the checks after it go on with. */
+  /** The input of the checks that depend on this one. */
   readonly value: T;
 }
 
@@ -36,8 +36,8 @@ export class CheckFailure extends Error {
 
 export interface Checklist {
   /**
-   * Runs one check on what the checks before it came to, and resolves with what it came to
-   * itself: undefined when it failed or, for want of its input, was skipped.
+   * Runs one check on the value of an earlier one and resolves with its own value; undefined if
+   * it failed, or was skipped because its input is undefined.
    */
   readonly check: <I, T>(
     name: CheckName,
@@ -48,7 +48,7 @@ export interface Checklist {
   readonly results: readonly CheckResult[];
 }
 
-/** Starts an empty list; `onResult` is told of each result as it comes. */
+/** Starts an empty list; `onResult` is called with each result. */
 export function createChecklist(onResult: (result: CheckResult) => void): Checklist {
   const results: CheckResult[] = [];
   let lastFailed: CheckName | undefined;
@@ -63,7 +63,7 @@ export function createChecklist(onResult: (result: CheckResult) => void): Checkl
     results,
     check: async (name, input, run) => {
       if (input === undefined) {
-        add({ name, state: "skipped", message: `not checked, as ${lastFailed} failed` });
+        add({ name, state: "skipped", message: `not checked because ${lastFailed} failed` });
         return undefined;
       }
       try {
@@ -88,14 +88,14 @@ const MARKS: Readonly<Record<CheckState, string>> = {
   skipped: "-",
 };
 
-/** A result as one line for people. */
+/** A result as one line of text. */
 export function formatResult({ name, state, message, remedy }: CheckResult): string {
   const line = `${MARKS[state]} ${name.padEnd(7)} ${message}`;
-  // Names in certificates and tokens are the other end's to choose.
+  // Names in certificates and tokens are chosen by the other end.
   return (remedy === undefined ? line : `${line} → ${remedy}`).replaceAll(/\p{Cc}/gu, "?");
 }
 
-/** Whether nothing failed; a warning is no failure. */
+/** Whether no check failed; warnings and skipped checks are not failures. */
 export function hasPassed(results: readonly CheckResult[]): boolean {
   return results.every(({ state }) => state !== "failed");
 }

@@ -2,11 +2,11 @@ import { CheckFailure, type Finding } from "./checklist.ts";
 import { proxyHeaders, type Connection } from "./endpoint-checks.ts";
 import { ask } from "./network.ts";
 
-/** Up to here nothing comes of it. */
+/** A smaller skew has no effect. */
 const FINE_SECONDS = 10;
-/** From here on the endpoint may refuse assertions, which carry this clock's time. */
+/** Beyond this, the endpoint may refuse assertions, which are dated by this clock. */
 const BAD_SECONDS = 300;
-const REMEDY = "set the clock, and keep it set by NTP: timedatectl set-ntp true";
+const REMEDY = "set the clock and keep it in sync by NTP: timedatectl set-ntp true";
 
 /** Compares this machine's clock with the token endpoint's `Date`. Ends the connection. */
 export async function checkClock(
@@ -25,15 +25,15 @@ export async function checkClock(
   });
   const dateMs = Date.parse(headers.date ?? "");
   if (Number.isNaN(dateMs)) {
-    const message = `${endpoint.host} does not tell its time`;
-    return { message, remedy: "compare this machine's clock by hand", value: undefined };
+    const message = `${endpoint.host} sends no Date header`;
+    return { message, remedy: "check this machine's clock by hand", value: undefined };
   }
   return judgeSkew(clockSkewSeconds(dateMs, sentAtMs, Date.now()), endpoint.host);
 }
 
 /**
  * How far this machine's clock is ahead of the one that wrote `dateMs` (negative: behind), in
- * seconds. That was at some moment between the two others, in whole seconds, rounded down.
+ * seconds. `dateMs` is rounded down to a second and was written between the two other moments.
  */
 export function clockSkewSeconds(dateMs: number, sentAtMs: number, receivedAtMs: number): number {
   const atLeastMs = sentAtMs - dateMs - 1000;
@@ -42,7 +42,7 @@ export function clockSkewSeconds(dateMs: number, sentAtMs: number, receivedAtMs:
   return Math.round((atLeastMs + atMostMs) / 2000);
 }
 
-/** What a skew means. Throws a CheckFailure when it is too much. */
+/** Judges a skew. Throws a CheckFailure if it is too large. */
 export function judgeSkew(skewSeconds: number, host: string): Finding<number> {
   const size = Math.abs(skewSeconds);
   const facts = { skewSeconds };
@@ -52,5 +52,5 @@ export function judgeSkew(skewSeconds: number, host: string): Finding<number> {
   const side = skewSeconds > 0 ? "ahead of" : "behind";
   const message = `this machine's clock is ${size} s ${side} ${host}'s`;
   if (size <= BAD_SECONDS) return { message, remedy: REMEDY, facts, value: skewSeconds };
-  throw new CheckFailure(`${message}, which refuses what is dated so far off`, REMEDY, facts);
+  throw new CheckFailure(`${message}, which may refuse assertions dated so far off`, REMEDY, facts);
 }

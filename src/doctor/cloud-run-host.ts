@@ -1,12 +1,12 @@
 import { shellQuote } from "./shell-quote.ts";
 
-/** What a Cloud Run host tells of its service; undefined where it does not. */
+/** Service name and region as far as a Cloud Run host reveals them. */
 export interface CloudRunHost {
   readonly name: string | undefined;
   readonly region: string | undefined;
 }
 
-/** The region codes in hosts of the form NAME-HASH-CODE.a.run.app, as Google's own services show. */
+/** The region codes in hosts of the form NAME-HASH-CODE.a.run.app, collected from real services. */
 const REGIONS: Readonly<Record<string, string>> = {
   an: "asia-northeast1",
   as: "asia-southeast1",
@@ -36,12 +36,12 @@ const REGIONS: Readonly<Record<string, string>> = {
 };
 
 const NAME = "[a-z](?:[a-z0-9-]*[a-z0-9])?";
-/** A tagged revision's host begins with its tag. */
+/** The host of a tagged revision begins with the tag. */
 const TAG = "(?:[a-z0-9-]+---)?";
 const BY_HASH = new RegExp(`^${TAG}(${NAME})-[a-z0-9]+-([a-z]{2})\\.a\\.run\\.app$`);
 const BY_PROJECT = new RegExp(`^${TAG}(${NAME})-\\d+\\.([a-z]+-[a-z]+\\d+)\\.run\\.app$`);
 
-/** Reads name and region out of a service's host, in either of Cloud Run's two forms. */
+/** Parses name and region from a service's host, in either of Cloud Run's two forms. */
 export function parseCloudRunHost(host: string): CloudRunHost {
   const [, byProject, region] = BY_PROJECT.exec(host) ?? [];
   if (byProject !== undefined) return { name: byProject, region };
@@ -49,13 +49,13 @@ export function parseCloudRunHost(host: string): CloudRunHost {
   return { name: byHash, region: REGIONS[code] };
 }
 
-/** A gcloud command for the service at a host, NAME and REGION standing for what is not known. */
+/** A gcloud command for the service at a host, with NAME and REGION for what is unknown. */
 export function gcloudForService(host: string, action: string, rest: string): string {
   const { name = "NAME", region = "REGION" } = parseCloudRunHost(host);
   return `gcloud run services ${action} ${name} --region ${region} ${rest}`;
 }
 
-/** Where to find what `gcloudForService` has put placeholders for; empty where it has none. */
+/** Where to look up the placeholders in `gcloudForService`; empty if it has none. */
 export function explainPlaceholders(host: string): string {
   const { name, region } = parseCloudRunHost(host);
   const missing = [name === undefined ? "NAME" : "", region === undefined ? "REGION" : ""];
@@ -63,7 +63,7 @@ export function explainPlaceholders(host: string): string {
   return named === "" ? "" : ` (${named}: see gcloud run services list)`;
 }
 
-/** The command that lets an account call the service at a host. */
+/** The command that grants an account the right to call the service at a host. */
 export function grantInvoker(host: string, email: string): string {
   const kind = email.endsWith(".gserviceaccount.com") ? "serviceAccount" : "user";
   const member = `--member=${shellQuote(`${kind}:${email}`)}`;

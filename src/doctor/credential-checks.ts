@@ -10,18 +10,18 @@ import { shellQuote } from "./shell-quote.ts";
 const READABLE_BY_GROUP = 0o040;
 const READABLE_BY_OTHERS = 0o004;
 
-/** Finds the credential as serve does, and looks at its file's rights. */
+/** Finds the credential as serve does, and checks who can read its file. */
 export async function checkFile(
   given: Pick<CredentialOptions, "impersonate"> & { readonly credentials: string | undefined },
   env: NodeJS.ProcessEnv,
 ): Promise<Finding<CredentialPlace>> {
   const remedy =
-    `name a credential file that user ${process.getuid?.()} may read: ` +
+    `name a credential file that user ${process.getuid?.()} can read: ` +
     "--credentials FILE, or GOOGLE_APPLICATION_CREDENTIALS";
   const { impersonate } = given;
   const find = () => findCredential(given.credentials, systemClock, { impersonate, env });
   const value = await orFailure(find, remedy);
-  if (value.file === undefined) return { message: "none: the metadata server is there", value };
+  if (value.file === undefined) return { message: "none: the metadata server is used", value };
   const { path, isFollowed } = value.file;
   if (!isFollowed) return { message: `${path} was read; it can be read only once`, value };
   const bits = (await stat(path)).mode & 0o777;
@@ -29,27 +29,27 @@ export async function checkFile(
   const readers = readersOf(bits);
   return {
     message: `${path} can be read by ${readers} (mode ${mode})`,
-    remedy: readers === "its owner alone" ? undefined : `chmod 600 ${shellQuote(path)}`,
+    remedy: readers === "its owner only" ? undefined : `chmod 600 ${shellQuote(path)}`,
     facts: { path, mode },
     value,
   };
 }
 
 function readersOf(bits: number): string {
-  if ((bits & READABLE_BY_OTHERS) !== 0) return "everybody";
-  return (bits & READABLE_BY_GROUP) === 0 ? "its owner alone" : "its group";
+  if ((bits & READABLE_BY_OTHERS) !== 0) return "everyone";
+  return (bits & READABLE_BY_GROUP) === 0 ? "its owner only" : "its group";
 }
 
-/** Makes sense of the file's content. */
+/** Parses the file's content. */
 export async function checkKey(place: CredentialPlace): Promise<Finding<Credential>> {
   const credential = await orFailure(
     () => place.initial(),
-    "give another credential, such as a new key: " +
+    "use another credential, such as a new key: " +
       "gcloud iam service-accounts keys create FILE --iam-account=EMAIL",
   );
   const { type, principal, keyId } = credential;
   const suffix = keyId === "" ? "" : `, key ID ${keyId}`;
-  const who = principal === "" ? "an account that only its tokens name" : principal;
+  const who = principal === "" ? "(account named only in its tokens)" : principal;
   return {
     message: `${type} ${who}${suffix}`,
     facts: { type, principal, keyId },

@@ -5,21 +5,21 @@ import { issuerOf } from "./network-fault.ts";
 import { askForTunnel, openTcp, resolveHost, startTls } from "./network.ts";
 import { findProxy, hostOf, portOf, type NamedProxy } from "./find-proxy.ts";
 
-/** How the token endpoint is reached. */
+/** The route to the token endpoint. */
 export interface Route {
   readonly endpoint: URL;
   readonly proxy: NamedProxy | undefined;
 }
 
-/** A connection on which the token endpoint answers. */
+/** An open connection to the token endpoint. */
 export interface Connection {
   readonly route: Route;
   readonly socket: Socket;
 }
 
 /**
- * Checks the way to the token endpoint, or to the proxy that the environment names and through
- * it: DNS, TCP, the proxy's tunnel, TLS. Resolves with the open connection where all went well.
+ * Checks the connection to the token endpoint, through the environment's proxy if it has one: DNS,
+ * TCP, the proxy's tunnel, TLS. Resolves with the open connection if every step worked.
  */
 export async function checkEndpoint(
   endpoint: URL | undefined,
@@ -41,7 +41,7 @@ export async function checkEndpoint(
 async function resolveRoute(route: Route, timeoutMs: number): Promise<Finding<Route>> {
   const host = hostOf(firstHop(route));
   const named = nameHop(route, host);
-  if (isIP(host) !== 0) return { message: `${named} is an address already`, value: route };
+  if (isIP(host) !== 0) return { message: `${named} is an IP address`, value: route };
   const [first = "", ...others] = await resolveHost(host, timeoutMs);
   const more = others.length === 0 ? "" : ` and ${others.length} more`;
   return {
@@ -67,7 +67,7 @@ async function openTunnel(connection: Connection, timeoutMs: number): Promise<Fi
   const { route, socket } = connection;
   const proxy = firstHop(route);
   const target = `${route.endpoint.hostname}:${portOf(route.endpoint)}`;
-  const trustRemedy = "give Node the proxy's CA: NODE_EXTRA_CA_CERTS=FILE";
+  const trustRemedy = "have Node trust the proxy's CA: NODE_EXTRA_CA_CERTS=FILE";
   const hop =
     proxy.protocol === "https:"
       ? await startTls(socket, { host: hostOf(proxy), trustRemedy, timeoutMs })
@@ -86,12 +86,12 @@ function judgeTunnel(route: Route, target: string, status: number): CheckFailure
   const proxy = firstHop(route).host;
   const remedies: Readonly<Record<number, string>> = {
     403: `have the proxy allow ${target}`,
-    407: `put its user and password into ${variable}, as in http://USER:PASSWORD@${proxy}`,
+    407: `put the proxy's user and password into ${variable}, as in http://USER:PASSWORD@${proxy}`,
   };
   const otherwise =
     status >= 500
-      ? `the proxy cannot reach ${target}: check its DNS and its way out`
-      : `check that ${variable} names a proxy that takes CONNECT requests`;
+      ? `the proxy cannot reach ${target}: check its DNS and its outbound access`
+      : `check that ${variable} names a proxy that accepts CONNECT requests`;
   return new CheckFailure(
     `${proxy} answered ${status} when asked to connect to ${target}`,
     remedies[status] ?? otherwise,
@@ -107,7 +107,7 @@ async function secure(connection: Connection, timeoutMs: number): Promise<Findin
   }
   const host = hostOf(endpoint);
   const trustRemedy =
-    "where a proxy or firewall inspects TLS, give Node its CA: NODE_EXTRA_CA_CERTS=FILE";
+    "if a proxy or firewall inspects TLS, have Node trust its CA: NODE_EXTRA_CA_CERTS=FILE";
   const secured = await startTls(socket, { host, trustRemedy, timeoutMs });
   const certificate = secured.getPeerCertificate();
   const issuer = issuerOf(certificate);
@@ -127,7 +127,7 @@ function nameHop({ proxy }: Route, name: string): string {
   return proxy === undefined ? name : `${name} (the proxy in ${proxy.variable})`;
 }
 
-/** What a proxy wants with a request. */
+/** The headers that a proxy requires with a request. */
 export function proxyHeaders({ proxy }: Route): Readonly<Record<string, string>> {
   const authorization = proxy?.authorization;
   return authorization === undefined ? {} : { "proxy-authorization": authorization };

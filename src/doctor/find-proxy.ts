@@ -5,15 +5,15 @@ import { CheckFailure } from "./checklist.ts";
 export interface NamedProxy {
   readonly variable: string;
   readonly url: URL;
-  /** The credentials in its URL as it wants them, in Proxy-Authorization (RFC 7617). */
+  /** The credentials in its URL as a Proxy-Authorization value (RFC 7617). */
   readonly authorization: string | undefined;
 }
 
 /**
  * The proxy through which `fetch` reaches a URL, by the rules of Node's `setGlobalProxyFromEnv`,
- * under which mints run: lower case beats upper case, HTTPS falls back on HTTP_PROXY, NO_PROXY
- * names hosts that are reached directly with all below them. Throws a CheckFailure when a
- * variable names no proxy that can be used.
+ * which applies to mints: lower case wins over upper case, HTTPS falls back to HTTP_PROXY, and
+ * NO_PROXY names hosts that are reached directly, with their subdomains. Throws a CheckFailure if
+ * a variable is not the URL of a proxy.
  */
 export function findProxy(url: URL, env: NodeJS.ProcessEnv): NamedProxy | undefined {
   const forHttp = parseProxy(["http_proxy", "HTTP_PROXY"], env);
@@ -27,7 +27,7 @@ function parseProxy(variables: readonly string[], env: NodeJS.ProcessEnv): Named
   if (variable === undefined) return undefined;
   const url = parseProxyUrl(env[variable] ?? "");
   if (url === undefined) {
-    const remedy = "write it as in http://proxy.example:3128, or unset it";
+    const remedy = "write it like http://proxy.example:3128, or unset it";
     throw new CheckFailure(`${variable} ${PROXY_RULE}`, remedy);
   }
   const credentials = decodeURIComponent([url.username, url.password].join(":"));
@@ -52,12 +52,12 @@ function isExempt(url: URL, noProxy: string): boolean {
   });
 }
 
-/** A URL's host as sockets take it: an IPv6 address without its brackets. */
+/** A URL's host for a socket: an IPv6 address without its brackets. */
 export function hostOf({ hostname }: URL): string {
   return hostname.replace(/^\[(.+)\]$/, "$1");
 }
 
-/** A URL's port, its scheme's where it names none. */
+/** A URL's port, or its scheme's default. */
 export function portOf({ port, protocol }: URL): number {
   if (port !== "") return Number(port);
   return protocol === "https:" ? 443 : 80;

@@ -6,14 +6,14 @@ import { decodeClaims, type IdToken } from "../tokens/id-token.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { shellQuote } from "./shell-quote.ts";
 
-/** A token and for whom it is. */
+/** A token and the account that it identifies. */
 export interface Minted {
-  /** In its compact form, for the service alone. */
+  /** In its compact form; shown to nobody but the service. */
   readonly token: string;
   readonly email: string;
 }
 
-/** Cloud Run takes tokens of no other issuer. */
+/** Cloud Run accepts tokens of no other issuer. */
 const ISSUERS = new Set(["https://accounts.google.com", "accounts.google.com"]);
 
 /** Mints one ID token. */
@@ -29,7 +29,7 @@ export async function checkMint(
   const minutes = Math.round(minted.lifeMs / 60_000);
   return {
     message: `ID token from ${iss} for ${audience}, email ${email}, expires ${expires}, in ${minutes} min`,
-    remedy: ISSUERS.has(iss) ? undefined : "Cloud Run takes only tokens of accounts.google.com",
+    remedy: ISSUERS.has(iss) ? undefined : "Cloud Run accepts only tokens of accounts.google.com",
     facts: { issuer: iss, audience, email, expires },
     value: { token, email: email === NONE ? credential.principal : email },
   };
@@ -65,7 +65,7 @@ function shownClaims(token: string): { readonly iss: string; readonly email: str
   return { iss: show(claims["iss"]), email: show(claims["email"]) };
 }
 
-/** What to do about a failed mint, where its own message does not say so. */
+/** How to fix a failed mint, unless its own message says so. */
 export function remedyFor(
   { code, peerCode, description = "" }: MintError,
   account: string,
@@ -74,22 +74,22 @@ export function remedyFor(
   const of = `--iam-account=${shellQuote(account)}`;
   switch (code) {
     case "mint_unavailable":
-      return "try again in a minute; if it stays so, look at status.cloud.google.com";
+      return "try again in a minute; if it persists, look at status.cloud.google.com";
     case "mint_timeout":
       return "try again with a longer --timeout";
     case "mint_invalid_answer":
-      return "something else may answer in the endpoint's place: a captive portal, a proxy";
+      return "something else may be answering instead of the endpoint, such as a captive portal or a proxy";
     case "mint_rejected":
       break;
   }
   if (description.includes("account not found")) {
-    return `the account is deleted, or has another name: ${iam} describe ${shellQuote(account)}`;
+    return `the account was deleted, or has another name: ${iam} describe ${shellQuote(account)}`;
   }
   if (description.includes("reasonable timeframe")) return "set this machine's clock";
   if (peerCode === "invalid_grant") {
     return (
-      `see whether this key still exists, ${iam} keys list ${of}, ` +
-      `and make a new one if not: ${iam} keys create FILE ${of}`
+      `check whether this key still exists, ${iam} keys list ${of}, ` +
+      `and create a new one if not: ${iam} keys create FILE ${of}`
     );
   }
   return description.includes("audience") ? "check --audience" : undefined;

@@ -2,7 +2,7 @@ import type { TLSSocket } from "node:tls";
 import { codeOf } from "../system/errors.ts";
 import { CheckFailure } from "./checklist.ts";
 
-/** Nothing came in time. */
+/** There was no answer in time. */
 export class TimeoutError extends Error {
   override readonly name = "TimeoutError";
 
@@ -11,18 +11,18 @@ export class TimeoutError extends Error {
   }
 }
 
-const PROXY = "where only a proxy leads out, mints can take it (HTTPS_PROXY), Envoy cannot";
-const SILENT = `let it through the firewall; ${PROXY}`;
+const PROXY = "if only a proxy leads out, mints can use it (HTTPS_PROXY) but Envoy cannot";
+const SILENT = `allow it through the firewall; ${PROXY}`;
 const NO_WAY = `check this machine's network; ${PROXY}`;
-const CUT = "a firewall or a proxy may cut it, or something else listens there";
+const CUT = "a firewall or a proxy may be closing it, or something else listens there";
 
-/** The system's codes in words, and what to do. */
+/** The system's error codes in words, with remedies. */
 const FAULTS: Readonly<Record<string, readonly [reason: string, remedy: string]>> = {
-  ENOTFOUND: ["there is no such name", `check its spelling and this machine's DNS; ${PROXY}`],
+  ENOTFOUND: ["the name does not exist", `check its spelling and this machine's DNS; ${PROXY}`],
   EAI_AGAIN: ["no DNS server answers", `check this machine's DNS; ${PROXY}`],
-  ECONNREFUSED: ["the connection is refused", "check host and port, and the firewall"],
-  ECONNRESET: ["the connection is cut", CUT],
-  EPIPE: ["the connection is cut", CUT],
+  ECONNREFUSED: ["connection refused", "check host, port and firewall"],
+  ECONNRESET: ["the connection was closed", CUT],
+  EPIPE: ["the connection was closed", CUT],
   EHOSTUNREACH: ["the host cannot be reached", NO_WAY],
   ENETUNREACH: ["the network cannot be reached", NO_WAY],
   ETIMEDOUT: ["no answer", SILENT],
@@ -31,7 +31,7 @@ const FAULTS: Readonly<Record<string, readonly [reason: string, remedy: string]>
   ERR_SSL_PACKET_LENGTH_TOO_LONG: ["it does not speak TLS", "check the port"],
 };
 
-/** A failure of the network in words; `whom` is the other end as a person knows it. */
+/** Describes a network failure; `whom` names the other end. */
 export function describeNetworkFault(whom: string, cause: unknown): CheckFailure {
   if (cause instanceof TimeoutError) return new CheckFailure(`${whom}: ${cause.message}`, SILENT);
   const code = codeOf(cause) ?? "unknown failure";
@@ -42,7 +42,7 @@ export function describeNetworkFault(whom: string, cause: unknown): CheckFailure
   return new CheckFailure(`${whom}: ${reason}`, remedy, { code });
 }
 
-/** Why a certificate is refused; `trustRemedy` is for one that nobody trusted vouches for. */
+/** Why a certificate is rejected; `trustRemedy` is for one from an untrusted issuer. */
 export function judgeCertificate(
   host: string,
   socket: Pick<TLSSocket, "authorizationError" | "getPeerCertificate">,
@@ -60,8 +60,8 @@ export function judgeCertificate(
       );
     case "ERR_TLS_CERT_ALTNAME_INVALID":
       return new CheckFailure(
-        `${host}: its certificate is for ${cut(certificate.subjectaltname ?? "no host at all")}`,
-        "something else answers in its place: check the address, DNS and proxies",
+        `${host}: its certificate is for ${cut(certificate.subjectaltname ?? "no host")}`,
+        "something else is answering: check the address, DNS and proxies",
         { code },
       );
     default: {
@@ -72,13 +72,13 @@ export function judgeCertificate(
   }
 }
 
-/** Who issued a certificate, as it says itself. */
+/** The name of a certificate's issuer. */
 export function issuerOf({ issuer }: ReturnType<TLSSocket["getPeerCertificate"]>): string {
   const name = [issuer.O ?? issuer.CN ?? "an issuer without a name"].flat();
   return cut(name.join(", "));
 }
 
-/** Names are the other end's to choose, and so is their length. */
+/** The other end chooses its names, and their length. */
 function cut(text: string): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }

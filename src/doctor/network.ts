@@ -6,9 +6,9 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { formatAddress, type TcpAddress } from "../system/address.ts";
 import { describeNetworkFault, judgeCertificate, TimeoutError } from "./network-fault.ts";
 
-// Each step of a connection stands alone, is bounded in time, and throws a CheckFailure.
+// Each function is one step of a connection, bounded in time, and throws a CheckFailure.
 
-/** Waits for `work`, but no longer than this. Rejects with a TimeoutError. */
+/** Waits for `work` for at most `timeoutMs`. Rejects with a TimeoutError. */
 async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new TimeoutError(timeoutMs)), timeoutMs);
@@ -19,13 +19,13 @@ async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
   }
 }
 
-/** Resolves a name as connections do, with the system's resolver. */
+/** Resolves a name with the system's resolver, as connections do. */
 export async function resolveHost(host: string, timeoutMs: number): Promise<readonly string[]> {
   try {
     const found = await within(timeoutMs, lookup(host, { all: true }));
     return found.map(({ address }) => address);
   } catch (cause) {
-    // This silence is the DNS server's.
+    // Here it is the DNS server that does not answer.
     throw describeNetworkFault(host, cause instanceof TimeoutError ? { code: "EAI_AGAIN" } : cause);
   }
 }
@@ -38,20 +38,20 @@ export async function openTcp(address: TcpAddress, timeoutMs: number): Promise<S
 }
 
 export interface TlsOptions {
-  /** Whom the certificate must be for. */
+  /** The host that the certificate must be valid for. */
   readonly host: string;
-  /** PEM; the CAs that Node trusts unless told otherwise. */
+  /** PEM; the default is the CAs that Node trusts. */
   readonly ca?: string | undefined;
-  /** What to do when nobody trusted vouches for the certificate. */
+  /** How to fix an untrusted certificate. */
   readonly trustRemedy: string;
   readonly timeoutMs: number;
 }
 
-/** Begins TLS on a connection; the certificate has been verified when it resolves. */
+/** Starts TLS on a connection and verifies the certificate. */
 export async function startTls(socket: Socket, options: TlsOptions): Promise<TLSSocket> {
   const { host, ca, timeoutMs, trustRemedy } = options;
   const servername = isIP(host) === 0 ? { servername: host } : {};
-  // Refused below instead: by then it is known who issued the certificate.
+  // Verified below instead, where the certificate's issuer is known.
   const secured = connectTls({ socket, host, ...servername, ca, rejectUnauthorized: false });
   await settle(secured, "secureConnect", host, timeoutMs);
   if (secured.authorized) return secured;
@@ -62,15 +62,15 @@ export async function startTls(socket: Socket, options: TlsOptions): Promise<TLS
 
 export interface Question {
   readonly method: string;
-  /** A path or, where it is asked of a proxy, a whole URL or HOST:PORT. */
+  /** A path or, for a proxy, a whole URL or HOST:PORT. */
   readonly target: string;
   readonly headers: OutgoingHttpHeaders;
-  /** Who is asked, as a person knows it. */
+  /** The name of the other end, for messages. */
   readonly whom: string;
   readonly timeoutMs: number;
 }
 
-/** Asks one question on a connection, which ends with it. Of the answer only its head is read. */
+/** Sends one request and closes the connection; reads only the head of the answer. */
 export async function ask(socket: Socket, question: Question): Promise<IncomingMessage> {
   try {
     return await exchange(socket, question, "response");
@@ -79,7 +79,7 @@ export async function ask(socket: Socket, question: Question): Promise<IncomingM
   }
 }
 
-/** Asks a proxy to connect this connection to HOST:PORT, the target. */
+/** Asks a proxy for a tunnel to the target, HOST:PORT. */
 export async function askForTunnel(
   socket: Socket,
   question: Omit<Question, "method">,
@@ -92,10 +92,10 @@ async function exchange(
   { method, target, headers, whom, timeoutMs }: Question,
   event: "response" | "connect",
 ): Promise<IncomingMessage> {
-  // Its own connection: no pool, and no proxy but where this one leads.
+  // This connection only: no pool, and no other proxy.
   const asking = request({ createConnection: () => socket, method, path: target, headers });
   asking.end();
-  // What comes after the answer, or too late, concerns nobody.
+  // Errors after the answer, or after the timeout, do not matter.
   asking.on("error", () => {});
   try {
     const [answer] = (await within(timeoutMs, once(asking, event))) as [IncomingMessage];
@@ -106,14 +106,14 @@ async function exchange(
   }
 }
 
-/** Waits for a connection to come that far; it is destroyed when it does not. */
+/** Waits for a step of a connection, and destroys the connection if the step fails. */
 async function settle(
   socket: Socket,
   event: "connect" | "secureConnect",
   whom: string,
   timeoutMs: number,
 ): Promise<void> {
-  // Between two steps nobody listens; the next one tells of it.
+  // An error between two steps is reported by the next step.
   socket.on("error", () => {});
   try {
     await within(timeoutMs, once(socket, event));

@@ -9,22 +9,22 @@ import { shellQuote } from "./shell-quote.ts";
 
 export interface ServiceOptions {
   readonly service: TcpAddress;
-  /** Where it is reached instead. */
+  /** Connect here instead. */
   readonly connectTo: TcpAddress | undefined;
-  /** PEM file that vouches for its certificate. */
+  /** PEM file with the CA of its certificate. */
   readonly serviceCa: string | undefined;
   readonly audience: string;
   readonly timeoutMs: number;
 }
 
-/** Statuses as the service, or what stands before it, gave them. */
+/** The statuses of the service's answers. */
 export interface ServiceAnswers {
   readonly withToken: number;
-  /** Asked only where the one with the token is no refusal. */
+  /** Requested only if the answer with the token is not a refusal. */
   readonly without?: number;
 }
 
-/** Calls the service with the token, directly, as Envoy does; then without, to tell who answered. */
+/** Calls the service with the token, directly, as Envoy does; then without, for comparison. */
 export async function checkService(
   options: ServiceOptions,
   { token, email }: Minted,
@@ -55,7 +55,7 @@ async function call(
 ): Promise<number> {
   const { host } = service;
   const socket = await openTcp(connectTo ?? service, timeoutMs);
-  const trustRemedy = "give the CA's certificate that vouches for it: --service-ca FILE";
+  const trustRemedy = "give the CA that issued it: --service-ca FILE";
   const secured = await startTls(socket, { host, ca, trustRemedy, timeoutMs });
   const { statusCode = 0 } = await ask(secured, {
     method: "GET",
@@ -71,7 +71,7 @@ function isRefusal(status: number): boolean {
   return status === 401 || status === 403 || status === 429 || status >= 500;
 }
 
-/** What the service's answers mean. Throws a CheckFailure that says what to do. */
+/** Judges the service's answers. Throws a CheckFailure with a remedy. */
 export function judgeService(
   { withToken: status, without }: ServiceAnswers,
   about: { readonly host: string; readonly audience: string; readonly email: string },
@@ -81,21 +81,21 @@ export function judgeService(
   const facts = { url, status, ...(without !== undefined && { statusWithoutToken: without }) };
   if (status === 401) {
     throw new CheckFailure(
-      `${url} answered 401: it does not take the token for ${about.audience}`,
+      `${url} answered 401: it does not accept the token for ${about.audience}`,
       audienceRemedy(host, about.audience),
       facts,
     );
   }
   if (status === 403) {
     throw new CheckFailure(
-      `${url} answered 403: it takes the token, but ${email} may not call it`,
+      `${url} answered 403: it accepts the token, but ${email} is not allowed to call it`,
       `grant roles/run.invoker and wait a minute or two${explainPlaceholders(host)}: ${grantInvoker(host, email)}`,
       facts,
     );
   }
   if (isRefusal(status)) {
     throw new CheckFailure(
-      `${url} answered ${status}: the token passed, but the service does not work`,
+      `${url} answered ${status}: it accepts the token, but the service does not work`,
       `read its log${explainPlaceholders(host)}: ${gcloudForService(host, "logs read", "--limit 20")}`,
       facts,
     );
@@ -105,27 +105,27 @@ export function judgeService(
 
 function judgeReached(url: string, status: number, without: number | undefined) {
   const isRefused = without === 401 || without === 403;
-  const message = `${url} is reached: ${status} with the token, ${without} without`;
+  const message = `${url} is reachable: ${status} with the token, ${without} without`;
   if (isRefused) return { message };
   if (status === 404 && without === 404) {
     return {
-      message: `${url} answered 404, with the token and without`,
-      remedy: "it lets everybody in, or there is no such service, or its ingress is internal",
+      message: `${url} answered 404 with and without the token`,
+      remedy: "the service is public, or does not exist, or its ingress is internal",
     };
   }
-  return { message: `${message} (it lets everybody in)` };
+  return { message: `${message} (the service is public)` };
 }
 
 function audienceRemedy(host: string, audience: string): string {
   const url = `https://${host}`;
   if (audience === url) {
     return (
-      `see "clock" above; where ${host} is not the service's own run.app host, give that as --audience` +
+      `see "clock" above; if ${host} is not the service's own run.app host, give that one as --audience` +
       `${explainPlaceholders(host)}: ${gcloudForService(host, "describe", "--format='value(status.url)'")}`
     );
   }
   return (
-    `use --audience ${url}, or let the service take this one, too${explainPlaceholders(host)}: ` +
+    `use --audience ${url}, or have the service accept this one as well${explainPlaceholders(host)}: ` +
     gcloudForService(host, "update", `--add-custom-audiences=${shellQuote(audience)}`)
   );
 }

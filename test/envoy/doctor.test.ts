@@ -20,6 +20,6 @@ it("doctor counts the tunnel server's 404 as a reached service", async () => {
     `--credentials=${google.keyFile}`,
     ...google.serviceFlags(HOST),
   ]);
-  expect(lines["service"]).toBe(`✓ https://${HOST} is reached: 404 with the token, 403 without`);
+  expect(lines["service"]).toBe(`✓ https://${HOST} is reachable: 404 with the token, 403 without`);
   expect(code).toBe(0);
 });

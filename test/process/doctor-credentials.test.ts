@@ -40,7 +40,7 @@ describe("doctor", () => {
 
   it("passes for the metadata server", async () => {
     const { code, lines } = await diagnose();
-    expect(lines["file"]).toBe("✓ none: the metadata server is there");
+    expect(lines["file"]).toBe("✓ none: the metadata server is used");
     expect(lines["key"]).toBe(`✓ metadata_server ${MACHINE_ACCOUNT}`);
     expect(lines["mint"]).toContain(`email ${MACHINE_ACCOUNT}`);
     expect(code).toBe(0);

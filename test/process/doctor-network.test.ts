@@ -48,9 +48,9 @@ describe("doctor on DNS and TCP", () => {
     const { code, lines, marks } = await runAgainst("https://oauth2.invalid/token");
     // On a machine without a DNS server it reports that instead.
     expect(lines["dns"]).toMatch(
-      /^✗ oauth2\.invalid: (there is no such name|no DNS server answers) → check .*this machine's DNS; where only a proxy leads out, mints can take it \(HTTPS_PROXY\), Envoy cannot$/,
+      /^✗ oauth2\.invalid: (the name does not exist|no DNS server answers) → check .*this machine's DNS; if only a proxy leads out, mints can use it \(HTTPS_PROXY\) but Envoy cannot$/,
     );
-    expect(lines["tls"]).toBe("- not checked, as dns failed");
+    expect(lines["tls"]).toBe("- not checked because dns failed");
     expect(marks).toBe("✓✓✗----");
     expect(code).toBe(1);
   });
@@ -58,9 +58,7 @@ describe("doctor on DNS and TCP", () => {
   it("shows a name's addresses and reports a port on which nothing listens", async () => {
     const { code, lines, marks } = await runAgainst("https://localhost:1/token");
     expect(lines["dns"]).toMatch(/^✓ localhost is (127\.0\.0\.1|::1)( and 1 more)?$/);
-    expect(lines["tcp"]).toBe(
-      "✗ localhost:1: the connection is refused → check host and port, and the firewall",
-    );
+    expect(lines["tcp"]).toBe("✗ localhost:1: connection refused → check host, port and firewall");
     expect(marks).toBe("✓✓✓✗---");
     expect(code).toBe(1);
   });
@@ -82,9 +80,9 @@ describe("doctor on TLS", () => {
     const { code, lines, marks } = await runAgainst(`https://localhost:${front.port}/token`);
     expect(lines["tls"]).toBe(
       "✗ localhost: its certificate is from stand-in for Google's CA, which is not trusted here → " +
-        "where a proxy or firewall inspects TLS, give Node its CA: NODE_EXTRA_CA_CERTS=FILE",
+        "if a proxy or firewall inspects TLS, have Node trust its CA: NODE_EXTRA_CA_CERTS=FILE",
     );
-    expect(lines["clock"]).toBe("- not checked, as tls failed");
+    expect(lines["clock"]).toBe("- not checked because tls failed");
     expect(marks).toBe("✓✓✓✓✗--");
     expect(code).toBe(1);
   });
@@ -94,7 +92,7 @@ describe("doctor on TLS", () => {
     await using other = await startTlsFront({ ca, host: GOOGLE, port });
     const mismatch = await runAgainst(`https://localhost:${other.port}/token`, trust);
     expect(mismatch.lines["tls"]).toBe(
-      `✗ localhost: its certificate is for DNS:${GOOGLE} → something else answers in its place: ` +
+      `✗ localhost: its certificate is for DNS:${GOOGLE} → something else is answering: ` +
         "check the address, DNS and proxies",
     );
     const from = new Date(Date.now() - 10 * 86_400_000);
@@ -114,7 +112,7 @@ describe("doctor on TLS", () => {
     silent.on("connection", (socket) => socket.on("error", () => {}).resume());
     const { lines } = await runAgainst(`https://localhost:${silentPort}/token`, trust, "300ms");
     expect(lines["tls"]).toMatch(
-      /^✗ localhost: no answer within 300 ms → let it through the firewall/,
+      /^✗ localhost: no answer within 300 ms → allow it through the firewall/,
     );
   });
 });
@@ -135,7 +133,7 @@ describe("doctor with a proxy", () => {
     const HTTPS_PROXY = `http://user:pass%20word@${running.proxy.host}`;
     const run = await runAgainst(`https://${GOOGLE}/token`, { ...trust, HTTPS_PROXY });
     expect(run.lines).toMatchObject({
-      dns: "✓ 127.0.0.1 (the proxy in HTTPS_PROXY) is an address already",
+      dns: "✓ 127.0.0.1 (the proxy in HTTPS_PROXY) is an IP address",
       tcp: `✓ ${running.proxy.host} (the proxy in HTTPS_PROXY) accepts connections`,
       proxy: `✓ ${running.proxy.host} connects to ${GOOGLE}:443`,
       tls: expect.stringMatching(`^✓ TLSv1.3, certificate for ${GOOGLE} from stand-in`),
@@ -159,7 +157,7 @@ describe("doctor with a proxy", () => {
     const untrusted = await runAgainst(`https://${GOOGLE}/token`, { HTTPS_PROXY });
     expect(untrusted.lines["proxy"]).toBe(
       "✗ localhost: its certificate is from stand-in for Google's CA, which is not trusted here → " +
-        "give Node the proxy's CA: NODE_EXTRA_CA_CERTS=FILE",
+        "have Node trust the proxy's CA: NODE_EXTRA_CA_CERTS=FILE",
     );
   });
 
@@ -167,7 +165,7 @@ describe("doctor with a proxy", () => {
     await using proxy = await startHttpProxy({ port: portOf(endpoint.url) });
     const url = "http://127.0.0.2:44/token";
     const run = await runAgainst(url, { HTTP_PROXY: `http://${proxy.host}` });
-    expect(run.lines["dns"]).toBe("✓ 127.0.0.1 (the proxy in HTTP_PROXY) is an address already");
+    expect(run.lines["dns"]).toBe("✓ 127.0.0.1 (the proxy in HTTP_PROXY) is an IP address");
     expect(run.lines["clock"]).toBe("✓ within 1 s of 127.0.0.2:44's");
     expect(run.marks).toBe("✓✓✓✓✓✓✓");
     expect(proxy.targets).toEqual([url, url]);
@@ -178,15 +176,19 @@ describe("doctor with a proxy", () => {
     [
       { credentials: "a:b" },
       407,
-      "put its user and password into HTTPS_PROXY, as in http://USER:PASSWORD@",
+      "put the proxy's user and password into HTTPS_PROXY, as in http://USER:PASSWORD@",
     ],
     [{ refuseWith: 403 }, 403, `have the proxy allow ${GOOGLE}:443`],
     [
       { refuseWith: 502 },
       502,
-      `the proxy cannot reach ${GOOGLE}:443: check its DNS and its way out`,
+      `the proxy cannot reach ${GOOGLE}:443: check its DNS and its outbound access`,
     ],
-    [{ refuseWith: 405 }, 405, "check that HTTPS_PROXY names a proxy that takes CONNECT requests"],
+    [
+      { refuseWith: 405 },
+      405,
+      "check that HTTPS_PROXY names a proxy that accepts CONNECT requests",
+    ],
   ])("says what to do about a proxy that refuses tunnels: %j", async (options, status, remedy) => {
     await using running = await startProxy(options);
     const HTTPS_PROXY = `http://${running.proxy.host}`;
@@ -218,7 +220,7 @@ describe("doctor with a proxy", () => {
     const run = await runAgainst(`https://${GOOGLE}/token`, { HTTPS_PROXY });
     expect(run.lines["dns"]).toBe(
       "✗ HTTPS_PROXY is not the http:// or https:// URL of a proxy → " +
-        "write it as in http://proxy.example:3128, or unset it",
+        "write it like http://proxy.example:3128, or unset it",
     );
     expect(run.stdout + run.stderr).not.toContain("secret");
     expect(run.code).toBe(1);

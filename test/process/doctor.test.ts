@@ -48,16 +48,16 @@ describe("doctor for a working setup", () => {
     const endpoint = new URL(google.endpoint.url).host;
     expect(stderr).toBe("");
     expect(stdout.split("\n")).toEqual([
-      `✓ file    ${google.keyFile} can be read by its owner alone (mode 0600)`,
+      `✓ file    ${google.keyFile} can be read by its owner only (mode 0600)`,
       `✓ key     service_account ${EMAIL}, key ID ${google.account.keyId}`,
-      "✓ dns     127.0.0.1 is an address already",
+      "✓ dns     127.0.0.1 is an IP address",
       `✓ tcp     ${endpoint} accepts connections`,
       `✓ tls     not used: the endpoint is http://${endpoint}`,
       `✓ clock   within 1 s of ${endpoint}'s`,
       expect.stringMatching(
         `^✓ mint    ID token from https://accounts.google.com for https://${HOST}, email ${EMAIL}, expires 20[^ ]+Z, in 60 min$`,
       ),
-      `✓ service https://${HOST} is reached: 200 with the token, 403 without`,
+      `✓ service https://${HOST} is reachable: 200 with the token, 403 without`,
       "",
     ]);
     expect(code).toBe(0);
@@ -88,7 +88,7 @@ describe("doctor for a working setup", () => {
       {
         name: "service",
         state: "passed",
-        message: expect.stringMatching(/ is reached: /),
+        message: expect.stringMatching(/ is reachable: /),
         facts: { url: `https://${HOST}`, status: 200, statusWithoutToken: 403 },
       },
     ]);
@@ -122,15 +122,15 @@ describe("doctor on a credential file", () => {
     const { code, lines, marks } = await runDoctor([`--credentials=${path}`, audience]);
     expect(lines["file"]).toBe(
       `✗ ${path}: the credential cannot be read: there is no such file → name a credential file ` +
-        `that user ${process.getuid?.()} may read: --credentials FILE, or GOOGLE_APPLICATION_CREDENTIALS`,
+        `that user ${process.getuid?.()} can read: --credentials FILE, or GOOGLE_APPLICATION_CREDENTIALS`,
     );
-    expect(lines["mint"]).toBe("- not checked, as file failed");
+    expect(lines["mint"]).toBe("- not checked because file failed");
     expect(marks).toBe("✗------");
     expect(code).toBe(1);
   });
 
   it.each([
-    [0o644, "everybody", "0644"],
+    [0o644, "everyone", "0644"],
     [0o640, "its group", "0640"],
   ])("warns about mode %o and passes", async (mode, readers, shown) => {
     const path = `${folder.path}/my key.json`;
@@ -162,7 +162,7 @@ describe("doctor on a credential file", () => {
       await writeFile(path, content, { mode: 0o600 });
       const { code, lines, marks } = await runDoctor([`--credentials=${path}`, audience]);
       expect(lines["key"]).toBe(
-        `✗ ${path}: no usable credential: ${reason} → give another credential, such as a new key: ` +
+        `✗ ${path}: no usable credential: ${reason} → use another credential, such as a new key: ` +
           "gcloud iam service-accounts keys create FILE --iam-account=EMAIL",
       );
       expect(marks).toBe("✓✗-----");
@@ -180,14 +180,14 @@ describe("doctor on the clock", () => {
     const { code, lines, marks } = await runDoctor(withKey(...google.serviceFlags(HOST)));
     expect(lines["clock"]).toMatch(
       new RegExp(
-        String.raw`^✗ this machine's clock is 4(19|20|21) s ${side} \S+'s, which refuses what is dated ` +
-          "so far off → set the clock, and keep it set by NTP: timedatectl set-ntp true$",
+        String.raw`^✗ this machine's clock is 4(19|20|21) s ${side} \S+'s, which may refuse assertions ` +
+          "dated so far off → set the clock and keep it in sync by NTP: timedatectl set-ntp true$",
       ),
     );
     expect(lines["mint"]).toMatch(
       /^✗ the token endpoint refused: invalid_grant \(Invalid JWT: .* → set this machine's clock$/,
     );
-    expect(lines["service"]).toBe("- not checked, as mint failed");
+    expect(lines["service"]).toBe("- not checked because mint failed");
     expect(marks).toBe("✓✓✓✓✓✗✗-");
     expect(code).toBe(1);
   });
@@ -207,7 +207,7 @@ describe("doctor on the token endpoint", () => {
     google.endpoint.setFault({ kind: "hang" });
     const { code, lines } = await runDoctor(withKey(audience, "--timeout=300ms"));
     expect(lines["clock"]).toMatch(
-      /^✗ \S+: no answer within 300 ms → let it through the firewall; /,
+      /^✗ \S+: no answer within 300 ms → allow it through the firewall; /,
     );
     expect(lines["mint"]).toBe("✗ no answer within 300 ms → try again with a longer --timeout");
     expect(code).toBe(1);
@@ -220,8 +220,8 @@ describe("doctor on the token endpoint", () => {
     const { code, lines } = await runDoctor([`--credentials=${path}`, audience]);
     const iam = "gcloud iam service-accounts keys";
     expect(lines["mint"]).toBe(
-      "✗ the token endpoint refused: invalid_grant (Invalid JWT Signature.) → see whether this key " +
-        `still exists, ${iam} list --iam-account=${EMAIL}, and make a new one if not: ` +
+      "✗ the token endpoint refused: invalid_grant (Invalid JWT Signature.) → check whether this key " +
+        `still exists, ${iam} list --iam-account=${EMAIL}, and create a new one if not: ` +
         `${iam} create FILE --iam-account=${EMAIL}`,
     );
     expect(code).toBe(1);
@@ -230,7 +230,7 @@ describe("doctor on the token endpoint", () => {
   it("never shows an assertion that it echoes", async () => {
     google.endpoint.setFault({ kind: "echo" });
     const { lines } = await runDoctor(withKey(audience));
-    expect(lines["mint"]).toMatch(/^✗ the token endpoint refused: invalid_grant → see whether/);
+    expect(lines["mint"]).toMatch(/^✗ the token endpoint refused: invalid_grant → check whether/);
   });
 
   it("rejects a huge answer and a captive portal's page", async () => {
@@ -238,7 +238,7 @@ describe("doctor on the token endpoint", () => {
       google.endpoint.setFault({ kind });
       const { lines } = await runDoctor(withKey(audience));
       expect(lines["mint"]).toMatch(
-        /^✗ the token endpoint.* → something else may answer in the endpoint's place: a captive portal, a proxy$/,
+        /^✗ the token endpoint.* → something else may be answering instead of the endpoint, such as a captive portal or a proxy$/,
       );
     }
   });
@@ -248,8 +248,8 @@ describe("doctor on the service", () => {
   it("explains a 401 for a wrong audience, with two ways to fix it", async () => {
     const { code, lines } = await runDoctor(withKey(audience, ...google.serviceFlags(HOST)));
     expect(lines["service"]).toBe(
-      `✗ https://${HOST} answered 401: it does not take the token for https://tunnel.example → ` +
-        `use --audience https://${HOST}, or let the service take this one, too: ` +
+      `✗ https://${HOST} answered 401: it does not accept the token for https://tunnel.example → ` +
+        `use --audience https://${HOST}, or have the service accept this one as well: ` +
         "gcloud run services update hello --region europe-west1 " +
         "--add-custom-audiences=https://tunnel.example",
     );
@@ -259,7 +259,7 @@ describe("doctor on the service", () => {
   it("explains a 403 for a missing role, with the command that grants it", async () => {
     const { code, lines } = await runDoctor(withKey(...google.serviceFlags(GUARDED_HOST)));
     expect(lines["service"]).toBe(
-      `✗ https://${GUARDED_HOST} answered 403: it takes the token, but ${EMAIL} may not call it → ` +
+      `✗ https://${GUARDED_HOST} answered 403: it accepts the token, but ${EMAIL} is not allowed to call it → ` +
         "grant roles/run.invoker and wait a minute or two: " +
         "gcloud run services add-iam-policy-binding guarded --region europe-west1 " +
         `--member=serviceAccount:${EMAIL} --role=roles/run.invoker`,
@@ -273,7 +273,7 @@ describe("doctor on the service", () => {
     const { code, lines } = await runDoctor(withKey(...flags));
     expect(lines["service"]).toBe(
       `✗ ${HOST}: its certificate is from stand-in for Google's CA, which is not trusted here → ` +
-        "give the CA's certificate that vouches for it: --service-ca FILE",
+        "give the CA that issued it: --service-ca FILE",
     );
     expect(google.cloudRun.requests).toHaveLength(before);
     expect(code).toBe(1);
@@ -284,7 +284,7 @@ describe("doctor on the service", () => {
       withKey(`--service-url=https://${HOST}`, "--connect-to=127.0.0.1:1"),
     );
     expect(gone.lines["service"]).toBe(
-      "✗ 127.0.0.1:1: the connection is refused → check host and port, and the firewall",
+      "✗ 127.0.0.1:1: connection refused → check host, port and firewall",
     );
     const noCa = await runDoctor(
       withKey(`--service-url=https://${HOST}`, `--service-ca=${folder.path}/none.crt`),
@@ -302,7 +302,7 @@ describe("doctor with wrong flags", () => {
     expect(stdout).toBe("");
     expect(stderr.trim().split("\n")).toEqual([
       "--wrong: unknown flag; --help lists the known ones",
-      "--audience: must be given, or --service-url, whose URL stands in for it",
+      "--audience: must be given, or --service-url, whose URL is the default",
       expect.stringMatching(/^--timeout "1h": must be a time such as /),
     ]);
   });

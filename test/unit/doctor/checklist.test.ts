@@ -8,7 +8,7 @@ import {
 } from "../../../src/doctor/checklist.ts";
 
 describe("a checklist", () => {
-  it("hands on what a check came to, and skips what needs one that failed", async () => {
+  it("passes on values, and skips checks whose input is missing", async () => {
     const lines: string[] = [];
     const { check, results } = createChecklist((result) => lines.push(formatResult(result)));
     const one = await check("file", "in", (input) => ({ message: input, value: 1 }));
@@ -21,7 +21,7 @@ describe("a checklist", () => {
     expect(lines).toEqual([
       "✓ file    in",
       "✗ key     failed with 1 → mend it",
-      "- dns     not checked, as key failed",
+      "- dns     not checked because key failed",
       "! clock   odd → look",
     ]);
     expect(hasPassed(results)).toBe(false);
@@ -42,13 +42,13 @@ describe("a checklist", () => {
     expect(hasPassed(results)).toBe(true);
   });
 
-  it("hides no fault of its own behind a failed check", async () => {
+  it("does not disguise an unexpected error as a failed check", async () => {
     const { check } = createChecklist(() => {});
     const fault = new TypeError("a fault");
     await expect(check("file", 1, () => Promise.reject(fault))).rejects.toBe(fault);
   });
 
-  it("keeps a result on its line, whatever the other end put into a name", () => {
+  it("prints a result on one line, whatever the other end put into a name", () => {
     const message = "from \u001B[2Jevil\r\n✓ mint all is well\u0085";
     expect(formatResult({ name: "tls", state: "failed", message })).toBe(
       "✗ tls     from ?[2Jevil??✓ mint all is well?",

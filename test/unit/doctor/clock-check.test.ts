@@ -15,7 +15,7 @@ describe("clockSkewSeconds", () => {
 });
 
 describe("judgeSkew", () => {
-  it("passes a small one, warns of a larger one and fails one that is refused", () => {
+  it("passes a small skew, warns about a larger one and fails beyond five minutes", () => {
     expect(judgeSkew(0, "google")).toMatchObject({ message: "within 1 s of google's" });
     expect(judgeSkew(-10, "google")).not.toHaveProperty("remedy");
     expect(judgeSkew(11, "google")).toMatchObject({
@@ -24,7 +24,7 @@ describe("judgeSkew", () => {
     });
     expect(judgeSkew(-300, "google").remedy).toBeDefined();
     expect(() => judgeSkew(-301, "google")).toThrow(
-      "this machine's clock is 301 s behind google's, which refuses what is dated so far off",
+      "this machine's clock is 301 s behind google's, which may refuse assertions dated so far off",
     );
   });
 });

@@ -37,12 +37,12 @@ describe("commands", () => {
   it.each([
     ["tunnel-abc123-zz.a.run.app", "logs read tunnel --region REGION --limit 5", "REGION"],
     ["tunnel.example.com", "logs read NAME --region REGION --limit 5", "NAME and REGION"],
-  ])("say what they leave open for %s", (host, command, open) => {
+  ])("say which placeholders they contain for %s", (host, command, open) => {
     expect(gcloudForService(host, "logs read", "--limit 5")).toBe(`gcloud run services ${command}`);
     expect(explainPlaceholders(host)).toBe(` (${open}: see gcloud run services list)`);
   });
 
-  it("are safe to paste, and tell a person from a service account", () => {
+  it("are safe to paste, and distinguish a person from a service account", () => {
     expect(grantInvoker("x.example.com", "o'neil@example.com")).toContain(
       String.raw`--member='user:o'\''neil@example.com' `,
     );

@@ -43,7 +43,7 @@ describe("NO_PROXY", () => {
   });
   afterAll(() => void server.close());
 
-  // Addresses at which nobody listens: whoever goes there directly fails at once.
+  // Nothing listens at these addresses: a direct connection fails immediately.
   const hosts = ["127.0.0.2:44", "[::1]:44", "a.invalid", "b.a.invalid:8080", "ba.invalid"];
   const lists = [
     "*",
@@ -64,7 +64,7 @@ describe("NO_PROXY", () => {
     ",",
   ];
 
-  it.each(lists)("%j exempts whom fetch itself exempts", async (list) => {
+  it.each(lists)("%j exempts the same hosts as fetch does", async (list) => {
     const env = { HTTP_PROXY: `http://127.0.0.1:${port}`, NO_PROXY: list };
     const restore = setGlobalProxyFromEnv(env);
     try {

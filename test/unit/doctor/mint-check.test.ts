@@ -9,7 +9,7 @@ import { compactToken } from "../../support/tokens.ts";
 const ACCOUNT = "caller@project.iam.gserviceaccount.com";
 const EXP = Date.UTC(2026, 0, 1, 12) / 1000;
 
-/** A credential whose tokens say this. */
+/** A credential that mints tokens with these claims. */
 function credential(claims: Readonly<Record<string, unknown>>): Credential {
   const token = compactToken({ aud: "a", exp: EXP, ...claims });
   const now = { wallMs: (EXP - 3600) * 1000, monotonicMs: 0 };
@@ -23,7 +23,7 @@ function credential(claims: Readonly<Record<string, unknown>>): Credential {
 }
 
 describe("checkMint", () => {
-  it("tells issuer, audience, e-mail and expiry, and never the token", async () => {
+  it("reports issuer, audience, e-mail and expiry, and never the token", async () => {
     const claims = { iss: "https://accounts.google.com", email: "other@example.com" };
     const { value, ...told } = await checkMint(credential(claims), "a", 1000);
     expect(told).toEqual({
@@ -41,14 +41,14 @@ describe("checkMint", () => {
     expect(value).toEqual({ token: expect.stringMatching(/^eyJ/), email: "other@example.com" });
   });
 
-  it("warns of an issuer that Cloud Run does not take, and does without an e-mail", async () => {
+  it("warns about an issuer that Cloud Run does not accept, and copes without an e-mail", async () => {
     const { message, remedy, value } = await checkMint(credential({ iss: "https://x" }), "a", 1000);
     expect(message).toContain("from https://x for a, email (none), ");
-    expect(remedy).toBe("Cloud Run takes only tokens of accounts.google.com");
+    expect(remedy).toBe("Cloud Run accepts only tokens of accounts.google.com");
     expect(value.email).toBe(ACCOUNT);
   });
 
-  it("gives up in time", async () => {
+  it("gives up after the timeout", async () => {
     const hanging = { ...credential({}), mint: () => new Promise<never>(() => {}) };
     await expect(checkMint(hanging, "a", 10)).rejects.toEqual(
       new CheckFailure("no answer within 10 ms", "try again with a longer --timeout", {
@@ -65,24 +65,24 @@ describe("remedyFor", () => {
   it.each([
     [
       "account not found",
-      "the account is deleted, or has another name: " +
+      "the account was deleted, or has another name: " +
         `gcloud iam service-accounts describe ${ACCOUNT}`,
     ],
     [
       "Invalid JWT Signature.",
-      "see whether this key still exists, " +
-        `gcloud iam service-accounts keys list --iam-account=${ACCOUNT}, and make a new one if not: ` +
+      "check whether this key still exists, " +
+        `gcloud iam service-accounts keys list --iam-account=${ACCOUNT}, and create a new one if not: ` +
         `gcloud iam service-accounts keys create FILE --iam-account=${ACCOUNT}`,
     ],
     ["Token must be … in a reasonable timeframe.", "set this machine's clock"],
-  ])("goes by what the endpoint said: %s", (description, expected) => {
+  ])("depends on what the endpoint said: %s", (description, expected) => {
     expect(remedy("mint_rejected", "invalid_grant", description)).toBe(expected);
   });
 
-  it("goes by the kind of failure where nothing was said", () => {
+  it("depends on the kind of failure if the endpoint said nothing", () => {
     expect(remedy("mint_rejected", "invalid_scope", "ID token audience")).toBe("check --audience");
     expect(remedy("mint_rejected")).toBeUndefined();
     expect(remedy("mint_unavailable")).toMatch(/^try again in a minute; /);
-    expect(remedy("mint_invalid_answer")).toMatch(/^something else may answer /);
+    expect(remedy("mint_invalid_answer")).toMatch(/^something else may be answering /);
   });
 });

@@ -10,16 +10,16 @@ type PeerSocket = Parameters<typeof judgeCertificate>[1];
 describe("describeNetworkFault", () => {
   it.each([
     ["EHOSTUNREACH", "the host cannot be reached", /^check this machine's network; /],
-    ["ECONNRESET", "the connection is cut", /^a firewall or a proxy may cut it/],
+    ["ECONNRESET", "the connection was closed", /^a firewall or a proxy may be closing it/],
     ["HPE_INVALID_CONSTANT", "it does not speak HTTP", /^check the port$/],
-  ])("puts %s into words, with what to do", (code, reason, remedy) => {
+  ])("describes %s, with a remedy", (code, reason, remedy) => {
     const failure = describeNetworkFault("host:1", Object.assign(new Error("x"), { code }));
     expect(failure.message).toBe(`host:1: ${reason}`);
     expect(failure.remedy).toMatch(remedy);
     expect(failure.facts).toEqual({ code });
   });
 
-  it("names the code that it has no words for, and how long it waited", () => {
+  it("names an unknown code, and the length of a timeout", () => {
     const unknown = describeNetworkFault(
       "host:1",
       Object.assign(new Error("x"), { code: "EWHAT" }),
@@ -33,7 +33,7 @@ describe("describeNetworkFault", () => {
 });
 
 describe("judgeCertificate", () => {
-  it("shows no more of a certificate than fits a line", () => {
+  it("shortens a long name in a certificate", () => {
     const socket = {
       authorizationError: "ERR_TLS_CERT_ALTNAME_INVALID",
       getPeerCertificate: () => ({ subjectaltname: "DNS:a, ".repeat(100) }),

@@ -18,35 +18,35 @@ function judge(answers: ServiceAnswers, changes: { host?: string; audience?: str
 
 describe("judgeService", () => {
   it.each([200, 204, 302, 404, 415])(
-    "takes %i behind a refusal without a token as reached",
+    "calls a service that answers %i, and refuses without a token, reachable",
     (status) => {
       expect(judge({ withToken: status, without: 403 })).toEqual({
         state: "passed",
-        message: `https://${host} is reached: ${status} with the token, 403 without`,
+        message: `https://${host} is reachable: ${status} with the token, 403 without`,
         remedy: undefined,
       });
     },
   );
 
-  it("says so when everybody may call it", () => {
+  it("says so when the service is public", () => {
     expect(judge({ withToken: 200, without: 200 })).toMatchObject({
       state: "passed",
-      message: expect.stringMatching(/200 without \(it lets everybody in\)$/),
+      message: expect.stringMatching(/200 without \(the service is public\)$/),
     });
   });
 
-  it("does not take a 404 for the service's own that anybody gets", () => {
+  it("does not call a service reachable that answers 404 with and without a token", () => {
     expect(judge({ withToken: 404, without: 404 })).toEqual({
       state: "warning",
-      message: `https://${host} answered 404, with the token and without`,
-      remedy: "it lets everybody in, or there is no such service, or its ingress is internal",
+      message: `https://${host} answered 404 with and without the token`,
+      remedy: "the service is public, or does not exist, or its ingress is internal",
     });
   });
 
-  it("tells a role that is missing from a token that is not taken", () => {
+  it("distinguishes a missing role from a token that is not accepted", () => {
     expect(judge({ withToken: 403 })).toEqual({
       state: "failed",
-      message: `https://${host} answered 403: it takes the token, but ${email} may not call it`,
+      message: `https://${host} answered 403: it accepts the token, but ${email} is not allowed to call it`,
       remedy:
         "grant roles/run.invoker and wait a minute or two: " +
         "gcloud run services add-iam-policy-binding tunnel --region europe-west1 " +
@@ -54,27 +54,27 @@ describe("judgeService", () => {
     });
     expect(judge({ withToken: 401 }, { audience: "https://tunnel.example" })).toEqual({
       state: "failed",
-      message: `https://${host} answered 401: it does not take the token for https://tunnel.example`,
+      message: `https://${host} answered 401: it does not accept the token for https://tunnel.example`,
       remedy:
-        `use --audience https://${host}, or let the service take this one, too: ` +
+        `use --audience https://${host}, or have the service accept this one as well: ` +
         "gcloud run services update tunnel --region europe-west1 " +
         "--add-custom-audiences=https://tunnel.example",
     });
   });
 
-  it("says where the right audience is to be found when the URL is not it", () => {
+  it("says how to find the right audience when the URL is not it", () => {
     const answer = judge({ withToken: 401 }, { host: "a.example", audience: "https://a.example" });
     expect(answer.remedy).toBe(
-      'see "clock" above; where a.example is not the service\'s own run.app host, give that as ' +
+      'see "clock" above; if a.example is not the service\'s own run.app host, give that one as ' +
         "--audience (NAME and REGION: see gcloud run services list): " +
         "gcloud run services describe NAME --region REGION --format='value(status.url)'",
     );
   });
 
-  it.each([429, 500, 503])("takes %i for a service that does not work", (status) => {
+  it.each([429, 500, 503])("says of a %i that the service does not work", (status) => {
     expect(judge({ withToken: status })).toEqual({
       state: "failed",
-      message: `https://${host} answered ${status}: the token passed, but the service does not work`,
+      message: `https://${host} answered ${status}: it accepts the token, but the service does not work`,
       remedy: "read its log: gcloud run services logs read tunnel --region europe-west1 --limit 20",
     });
   });
