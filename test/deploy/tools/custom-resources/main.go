@@ -8,6 +8,8 @@ import (
 	"os"
 
 	gateway "github.com/envoyproxy/gateway/api/v1alpha1"
+	contour "github.com/projectcontour/contour/apis/projectcontour/v1"
+	contourextension "github.com/projectcontour/contour/apis/projectcontour/v1alpha1"
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -15,7 +17,8 @@ import (
 	security "istio.io/api/security/v1beta1"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	routing "sigs.k8s.io/gateway-api/apis/v1beta1"
+	routing "sigs.k8s.io/gateway-api/apis/v1"
+	routingbeta "sigs.k8s.io/gateway-api/apis/v1beta1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -77,7 +80,17 @@ func check(document []byte) error {
 	case "gateway.envoyproxy.io/v1alpha1 SecurityPolicy":
 		return yaml.UnmarshalStrict(document, &gateway.SecurityPolicy{})
 	case "gateway.networking.k8s.io/v1beta1 ReferenceGrant":
-		return yaml.UnmarshalStrict(document, &routing.ReferenceGrant{})
+		return yaml.UnmarshalStrict(document, &routingbeta.ReferenceGrant{})
+	case "gateway.networking.k8s.io/v1 HTTPRoute":
+		return yaml.UnmarshalStrict(document, &routing.HTTPRoute{})
+	case "projectcontour.io/v1 HTTPProxy":
+		return yaml.UnmarshalStrict(document, &contour.HTTPProxy{})
+	case "projectcontour.io/v1alpha1 ExtensionService":
+		return yaml.UnmarshalStrict(document, &contourextension.ExtensionService{})
+	case "gateway.kgateway.dev/v1alpha1 GatewayExtension":
+		return yaml.UnmarshalStrict(document, &gatewayExtension{})
+	case "gateway.kgateway.dev/v1alpha1 TrafficPolicy":
+		return yaml.UnmarshalStrict(document, &trafficPolicy{})
 	case "monitoring.coreos.com/v1 PodMonitor":
 		return yaml.UnmarshalStrict(document, &monitoring.PodMonitor{})
 	case "serving.knative.dev/v1 Service":
