@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -40,10 +41,10 @@ const PROGRAMS: Readonly<Record<string, Validate>> = {
   envoy: validateEnvoy,
   docker: validateDocker,
   curl: () => {},
-  gcloud: () => {},
+  gcloud: validateFiles,
   go: () => {},
   grpcurl: () => {},
-  kubectl: () => {},
+  kubectl: validateFiles,
   nc: () => {},
   openssl: () => {},
 };
@@ -75,10 +76,33 @@ async function validateEnvoy({ args }: Invocation, shell: RecordingShell): Promi
 
 function validateDocker({ args, env }: Invocation, shell: RecordingShell): void | Promise<void> {
   const [verb, ...rest] = args;
-  if (verb !== "run") return expect(["build", "compose"]).toContain(verb);
+  if (verb === "build") return validateBuild(rest);
+  if (verb === "compose") return validateCompose(rest, env);
+  expect(verb).toBe("run");
   const [image = "", ...flags] = rest.filter((arg) => arg !== "--rm");
   expect(image).toBe("idtoken-authz");
   return validateProgram({ program: image, args: flags, env }, shell);
+}
+
+/** A `--target` must be a stage of the Dockerfile. */
+async function validateBuild(args: readonly string[]): Promise<void> {
+  const dockerfile = await readFile(join(ROOT, "Dockerfile"), "utf8");
+  const target = args[args.indexOf("--target") + 1];
+  if (args.includes("--target")) expect(dockerfile).toMatch(new RegExp(` AS ${target}$`, "m"));
+}
+
+/** Every variable that compose.yaml insists on must be set. */
+async function validateCompose(args: readonly string[], env: Invocation["env"]): Promise<void> {
+  expect(args).toEqual(["up"]);
+  const compose = await readFile(join(ROOT, "compose.yaml"), "utf8");
+  const required = [...compose.matchAll(/\$\{(\w+):\?/g)].map(([, name = ""]) => name);
+  expect(required.filter((name) => env[name] === undefined)).toEqual([]);
+}
+
+/** Files of this project must exist. */
+function validateFiles({ args }: Invocation): void {
+  const missing = args.filter((arg) => arg.startsWith("deploy/") && !existsSync(join(ROOT, arg)));
+  expect(missing).toEqual([]);
 }
 
 function validateProgram(invocation: Invocation, shell: RecordingShell): void | Promise<void> {
@@ -113,6 +137,9 @@ describe("A command block", () => {
     ["npm run -s envoys -- gateway", "envoys"],
     ["npm start --audience https://api.example.com", "--audience"],
     ["envoy -c gateway.yaml", "undefined"],
+    ["docker build --target tunnel-servers .", "tunnel-servers"],
+    ["docker compose up", "SERVICE_URL"],
+    ["kubectl apply -k deploy/kubernetes/bases", "deploy/kubernetes/bases"],
   ])("that says `%s` is refused", async (block, message) => {
     await using shell = await openRecordingShell(Object.keys(PROGRAMS), FILES);
     const [invocation] = await shell.run(block);
