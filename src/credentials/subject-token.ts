@@ -8,7 +8,7 @@ import type { Agent } from "node:https";
 import { MintError, UsageError } from "../system/errors.ts";
 import { requireOk, send, type Fetch, type Peer } from "../google/exchange.ts";
 import { fetchByCertificate } from "./client-certificate.ts";
-import { parseExecutable, runExecutable } from "./executable.ts";
+import { parseExecutable, runExecutable } from "./executable-source.ts";
 import { fault, objectField, textField, type Fields } from "./fields.ts";
 import { parseUrl, urlField } from "./urls.ts";
 

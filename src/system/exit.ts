@@ -16,5 +16,7 @@ function replaceProcess(code: number): void {
   const { execPath } = process;
   // Not on Windows.
   if (!("execve" in process)) process.exit(code);
+  // Its listeners end child processes; execve alone does not call them.
+  process.emit("exit", code);
   process.execve(execPath, [execPath, "--eval", `process.exitCode = ${code}`], {});
 }

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { isatty, ReadStream } from "node:tty";
 import { promisify } from "node:util";
 import PQueue from "p-queue";
+import { readBoundedBytes } from "./bounded-body.ts";
 import { codeOf, StartError } from "./errors.ts";
 import { showPath } from "./show.ts";
 
@@ -16,6 +17,7 @@ export interface FileContent {
 
 /** Key files have 2.4 KB, bundles of certificates some 200 KB. */
 const MAX_BYTES = 1_048_576;
+const TOO_LARGE = `it has more than ${MAX_BYTES} bytes`;
 /**
  * Each read may hold one of libuv's four threads for as long as its volume does not answer; name
  * resolution needs the others.
@@ -87,7 +89,7 @@ async function readRegular(
     const { bytesRead } = await readFile(descriptor, chunk, 0, chunk.length, position);
     if (bytesRead === 0) break;
     length += bytesRead;
-    if (length > MAX_BYTES) throw tooLarge();
+    if (length > MAX_BYTES) throw new Unreadable(TOO_LARGE);
     chunks.push(chunk.subarray(0, bytesRead));
   }
   return {
@@ -103,14 +105,9 @@ function openStream(descriptor: number): Socket | ReadStream {
 }
 
 async function readStream(stream: Socket | ReadStream): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_BYTES) throw tooLarge();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+  const bytes = await readBoundedBytes(stream, MAX_BYTES);
+  if (bytes === undefined) throw new Unreadable(TOO_LARGE);
+  return bytes;
 }
 
 /** The descriptor that a path such as /dev/stdin or a shell's `<(command)` stands for. */
@@ -123,10 +120,6 @@ function inheritedDescriptor(path: string): number | undefined {
 /** Why a file cannot be read; the message is the reason. */
 class Unreadable extends Error {}
 
-function tooLarge(): Unreadable {
-  return new Unreadable(`it has more than ${MAX_BYTES} bytes`);
-}
-
 function reasonFor(cause: unknown): string {
   if (cause instanceof Unreadable) return cause.message;
   const code = codeOf(cause) ?? "unknown error";
@@ -137,7 +130,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
   ENOTDIR: "there is no such file",
   EACCES: "permission to read it is denied",
-  ENAMETOOLONG: "give the path of a file, not what it holds",
-  ERR_INVALID_ARG_VALUE: "give the path of a file, not what it holds",
+  ENAMETOOLONG: "it must be the path of a file, not the content",
+  ERR_INVALID_ARG_VALUE: "it must be the path of a file, not the content",
   EBADF: "nothing is open at that number",
 };

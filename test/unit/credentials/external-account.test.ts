@@ -1,12 +1,10 @@
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { CredentialOptions } from "../../../src/credentials/credential-file.ts";
-import { MintError } from "../../../src/system/errors.ts";
 import { createCredentials, TARGET, type Credentials } from "../../support/credential-files.ts";
 import { FEDERATED_PRINCIPAL } from "../../support/identity-provider.ts";
 import { AUDIENCE, mintFails, mintOnce, readFrom } from "../../support/mint-once.ts";
 
-const OPT_IN = { GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES: "1" };
 let world: Credentials;
 
 beforeAll(async () => {
@@ -94,94 +92,6 @@ describe("workload identity federation", () => {
     expect(await mintOnce(found)).toMatchObject({ email: TARGET });
   });
 });
-
-describe("an executable", () => {
-  async function program(script: string): Promise<string> {
-    const path = await world.write(`#!/bin/sh\n${script}\n`, "program.sh");
-    await chmod(path, 0o700);
-    return path;
-  }
-
-  async function byProgram(script: string, more: Record<string, unknown> = {}) {
-    const executable = { command: `"${await program(script)}" one`, ...more };
-    return credential(
-      { credential_source: { executable } },
-      { env: { ...process.env, ...OPT_IN } },
-    );
-  }
-
-  async function answer(changes: Record<string, unknown> = {}): Promise<string> {
-    const type = "urn:ietf:params:oauth:token-type:jwt";
-    const token = await world.provider.subjectToken();
-    const fields = { version: 1, success: true, token_type: type, id_token: token, ...changes };
-    return JSON.stringify(fields);
-  }
-
-  it("is run only where the environment allows it", async () => {
-    const source = { executable: { command: "/bin/true" } };
-    await expect(credential({ credential_source: source })).rejects.toThrow(
-      /set GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES=1/,
-    );
-  });
-
-  it("prints a subject token, and knows what for", async () => {
-    const asked = '[ "$GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL $1" = "TARGET one" ]';
-    const script = `${asked.replace("TARGET", TARGET)} && echo '${await answer()}'`;
-    expect(await mintOnce(await byProgram(script))).toMatchObject({ email: TARGET });
-  });
-
-  it("is not run while what it left is valid", async () => {
-    const soon = Math.floor(Date.now() / 1000) + 60;
-    const output_file = await world.write(await answer({ expiration_time: soon }), "output.json");
-    expect(await mintOnce(await byProgram("exit 1", { output_file }))).toMatchObject({
-      email: TARGET,
-    });
-    await writeFile(output_file, await answer({ expiration_time: soon - 120 }));
-    expect((await mintFails(await byProgram("exit 1", { output_file }))).message).toMatch(
-      /program\.sh failed: exit code 1$/,
-    );
-  });
-
-  it.each([
-    ["exit 7", "mint_unavailable", /failed: exit code 7$/],
-    ["kill -9 $$", "mint_unavailable", /it was ended by SIGKILL$/],
-    ["echo secret-output", "mint_invalid_answer", /printed no unexpired subject token$/],
-    ["yes", "mint_unavailable", /failed: ERR_CHILD_PROCESS_STDIO_MAXBUFFER$/],
-  ])("that does %s fails the mint and nothing else", async (script, code, message) => {
-    const error = await mintFails(await byProgram(script));
-    expect(error.code).toBe(code);
-    expect(error.message).toMatch(message);
-    expect(error.message).not.toContain("secret");
-  });
-
-  it("that does not end is ended with the mint, whatever it makes of signals", async () => {
-    const pidFile = await world.write("", "pid");
-    const found = await byProgram(`trap "" TERM\necho $$ >${pidFile}\nwhile :; do :; done`);
-    const deadline = new AbortController();
-    const error = mintFails(found, deadline.signal);
-    const printed = () => readFile(pidFile, "utf8");
-    // Each turn is a look at the file, in which the program names itself when it has begun.
-    while (!(await printed()).endsWith("\n")) continue;
-    deadline.abort(new MintError("mint_timeout", "late"));
-    expect((await error).message).toBe("late");
-    const pid = Number(await printed());
-    while (isAlive(pid)) await new Promise(setImmediate);
-  });
-
-  it("that is not there fails the mint and nothing else", async () => {
-    const source = { executable: { command: "/no/such/program" } };
-    const found = await credential({ credential_source: source }, { env: OPT_IN });
-    expect((await mintFails(found)).message).toBe("the executable /no/such/program failed: ENOENT");
-  });
-});
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
 
 describe("a refusal", () => {
   it("by the STS names the provider to look at", async () => {
