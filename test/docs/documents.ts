@@ -13,12 +13,15 @@ export interface Document {
   readonly commands: readonly string[];
   /** Its commands within sentences and tables that have no placeholder to fill in. */
   readonly inlineCommands: readonly string[];
+  /** The files and folders that its sentences name, relative to the project's folder. */
+  readonly paths: readonly string[];
   /** The targets of its links, as they are written. */
   readonly links: readonly string[];
   /** What `#…` may follow its name in a link, by GitHub's rules. */
   readonly anchors: readonly string[];
 }
 
+const PATH = /^(?:src|test|docs|deploy|envoy|bench|bin|\.ci)\/[\w./-]*$/;
 const INLINE_COMMAND = /^(?:npm|npx|idtoken-authz|docker|envoy) /;
 /** As in `certs DIR`, `envoy NAME [flags]` and `TOKEN…`. */
 const PLACEHOLDER = /\b[A-Z]{2,}\b|\[|…/;
@@ -35,12 +38,12 @@ export async function readDocument(path: string): Promise<Document> {
   const text = await readFile(join(ROOT, path), "utf8");
   const slugger = new GithubSlugger();
   const commands: string[] = [];
-  const inlineCommands: string[] = [];
+  const codeSpans: string[] = [];
   const links: string[] = [];
   const anchors: string[] = [];
   void walkTokens(lexer(text), (token: Token) => {
     if (token.type === "code" && token["lang"] === "sh") commands.push(String(token["text"]));
-    if (token.type === "codespan") inlineCommands.push(String(token["text"]));
+    if (token.type === "codespan") codeSpans.push(String(token["text"]));
     if (token.type === "link" || token.type === "image") links.push(String(token["href"]));
     if (token.type === "heading") anchors.push(slugger.slug(String(token["text"])));
   });
@@ -48,9 +51,10 @@ export async function readDocument(path: string): Promise<Document> {
     path,
     text,
     commands,
-    inlineCommands: inlineCommands.filter(
+    inlineCommands: codeSpans.filter(
       (each) => INLINE_COMMAND.test(each) && !PLACEHOLDER.test(each),
     ),
+    paths: codeSpans.filter((each) => PATH.test(each) && !PLACEHOLDER.test(each)),
     links,
     anchors,
   };

@@ -36,6 +36,10 @@ describe.each(documents)("$path", (document) => {
     expect(broken.map(({ href }) => href)).toEqual([]);
   });
 
+  it("names only files and folders that exist", () => {
+    expect(document.paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+
   it("links to the outside by https only", () => {
     expect(document.links.filter((href) => /^(?!https:)[a-z]+:/.test(href))).toEqual([]);
   });
