@@ -95,7 +95,6 @@ async function buildTokenParts(
   const place = await findCredential(config.credentials, clock, { impersonate, env });
   if (place.file !== undefined) starting.defer(place.file.close);
   const initial = place.initial();
-  const [defaultAudience] = config.audiences;
   const metrics = createMetrics({
     readiness: () => tokens.readiness(),
     cachedAudiences: () => tokens.size(),
@@ -104,9 +103,9 @@ async function buildTokenParts(
   const events = reportToBoth(metrics, logServerEvents(log));
   const { mintTimeoutMs, maxAudiences, refreshAt } = config;
   const queue = createMintQueue({
-    first: defaultAudience,
+    configured: new Set([...config.audiences, VERIFICATION_AUDIENCE]),
     mintTimeoutMs,
-    maxWaiting: maxAudiences + config.audiences.length,
+    maxWaiting: Math.max(maxAudiences, MIN_WAITING),
     clock,
     events,
   });
@@ -115,6 +114,7 @@ async function buildTokenParts(
     mint: initial.mint,
     queue,
     configured: config.audiences,
+    verificationAudience: VERIFICATION_AUDIENCE,
     maxAudiences,
     refreshAt,
     clock,
@@ -124,7 +124,6 @@ async function buildTokenParts(
     initial,
     initialContent: place.file?.initial ?? Buffer.alloc(0),
     parse: place.parse,
-    verify: ({ mint }) => queue.run(mint, defaultAudience ?? VERIFICATION_AUDIENCE, "swap"),
     tokens,
     clock,
     events,
@@ -183,6 +182,8 @@ async function closeAdmin(admin: FastifyInstance): Promise<void> {
 
 /** For verifying a new credential where no audience is configured; the token is discarded. */
 const VERIFICATION_AUDIENCE = "https://idtoken-authz.invalid";
+/** How many mints may wait at least, however few audiences are cached. */
+const MIN_WAITING = 1000;
 
 interface Facts {
   readonly address: Address;

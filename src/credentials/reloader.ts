@@ -1,7 +1,8 @@
 import type { Clock } from "../system/clock.ts";
 import { MintError, type MintCode, type StartError } from "../system/errors.ts";
 import { createBackoff, type Backoff } from "../tokens/backoff.ts";
-import type { IdToken } from "../tokens/id-token.ts";
+import type { Rotation } from "../tokens/rotation.ts";
+import type { TokenSource } from "../tokens/token-source.ts";
 import type { Credential } from "./credential.ts";
 
 /** How an attempt to rotate to new content of the credential file ended. */
@@ -24,13 +25,8 @@ export interface CredentialReloaderOptions {
   readonly initialContent: Buffer;
   /** Parses content of the file. Throws a StartError of one line. */
   readonly parse: (content: Buffer) => Credential;
-  /** Mints one token with a new credential. Rejects with a MintError. */
-  readonly verify: (credential: Credential) => Promise<IdToken>;
-  /** Puts a verified credential to use. */
-  readonly tokens: {
-    readonly useKey: (mint: Credential["mint"]) => void;
-    readonly useAccount: (mint: Credential["mint"], first: IdToken) => Promise<void>;
-  };
+  /** What verifies a new credential and puts it to use. */
+  readonly tokens: Pick<TokenSource, "prepareKey" | "prepareAccount">;
   readonly clock: Clock;
   readonly events: RotationEvents;
 }
@@ -51,13 +47,17 @@ export interface CredentialReloader {
 interface Candidate {
   readonly content: Buffer;
   readonly backoff: Backoff;
+  /** Aborted when other content takes its place. */
+  readonly superseded: AbortController;
+  /** The credential, once the content has been parsed. */
+  parsed: { readonly credential: Credential; readonly rotation: Rotation } | undefined;
   hasFailed: boolean;
 }
 
 /**
- * Creates a reloader. New content is parsed, verified by a mint, and only then used; the old
- * credential stays in use when one of these fails. A refused credential is retried, since a fresh
- * key can take a minute to work at Google.
+ * Creates a reloader. New content is parsed and verified, and used once it has a token for every
+ * configured audience; the old credential stays in use until then. A refused credential is retried,
+ * since a fresh key can take a minute to work at Google.
  */
 export function createCredentialReloader(options: CredentialReloaderOptions): CredentialReloader {
   const { clock, events, tokens } = options;
@@ -70,11 +70,23 @@ export function createCredentialReloader(options: CredentialReloaderOptions): Cr
   let cancelRetry = () => {};
 
   function offer(content: Buffer): Promise<void> {
-    candidate = { content, backoff: createBackoff(clock), hasFailed: false };
-    return retry();
+    setCandidate({
+      content,
+      backoff: createBackoff(clock),
+      superseded: new AbortController(),
+      parsed: undefined,
+      hasFailed: false,
+    });
+    return attemptSoon();
   }
 
-  function retry(): Promise<void> {
+  function setCandidate(next: Candidate | undefined): void {
+    candidate?.superseded.abort();
+    candidate = next;
+  }
+
+  /** One attempt at a time; one that is asked for meanwhile follows. */
+  function attemptSoon(): Promise<void> {
     cancelRetry();
     isAsked = true;
     running ??= attemptWhileAsked();
@@ -90,30 +102,29 @@ export function createCredentialReloader(options: CredentialReloaderOptions): Cr
   }
 
   async function attempt(tried: Candidate): Promise<void> {
-    if (tried.content.equals(currentContent)) {
-      candidate = undefined;
-      return;
-    }
+    if (tried.content.equals(currentContent)) return setCandidate(undefined);
     try {
-      const next = options.parse(tried.content);
-      const token = await options.verify(next);
+      tried.parsed ??= prepare(options.parse(tried.content));
+      const { credential, rotation } = tried.parsed;
+      await rotation.verify(tried.superseded.signal);
       if (isClosed || candidate !== tried) return;
-      await rotate(next, token, tried);
+      rotation.use();
+      setCandidate(undefined);
+      const previous = current;
+      current = credential;
+      currentContent = tried.content;
+      events.rotated(credential, previous);
     } catch (error) {
       if (candidate === tried) fail(tried, error instanceof Error ? error : new Error("unknown"));
     }
   }
 
-  async function rotate(next: Credential, token: IdToken, tried: Candidate): Promise<void> {
-    const previous = current;
+  function prepare(credential: Credential): NonNullable<Candidate["parsed"]> {
+    const { mint, principal } = credential;
     // Unknown principals never match.
-    const isSameAccount = next.principal !== "" && next.principal === previous.principal;
-    if (isSameAccount) tokens.useKey(next.mint);
-    else await tokens.useAccount(next.mint, token);
-    current = next;
-    currentContent = tried.content;
-    if (candidate === tried) candidate = undefined;
-    events.rotated(next, previous);
+    const isSameAccount = principal !== "" && principal === current.principal;
+    const rotation = isSameAccount ? tokens.prepareKey(mint) : tokens.prepareAccount(mint);
+    return { credential, rotation };
   }
 
   function fail(tried: Candidate, error: Error): void {
@@ -123,24 +134,25 @@ export function createCredentialReloader(options: CredentialReloaderOptions): Cr
     if (isRefusal && !isClosed) {
       // The old credential serves meanwhile, for as long as it takes.
       const pauseMs = tried.backoff.fail(error, Infinity);
-      cancelRetry = clock.schedule(pauseMs, () => void retry());
+      cancelRetry = clock.schedule(pauseMs, () => void attemptSoon());
     }
     events.rotationFailed({ outcome: isRefusal ? error.code : "invalid_file", error, isNew });
   }
 
   function reportUnreadable(error: StartError): void {
     cancelRetry();
-    candidate = undefined;
+    setCandidate(undefined);
     events.rotationFailed({ outcome: "invalid_file", error, isNew: true });
   }
 
   return {
     offer,
     reportUnreadable,
-    retry,
+    retry: () => running ?? attemptSoon(),
     close: () => {
       isClosed = true;
       cancelRetry();
+      candidate?.superseded.abort();
     },
   };
 }

@@ -44,7 +44,7 @@ async function mintOnce(
 ): Promise<IdToken> {
   const events = { minted: () => {}, mintFailed: () => {}, clockCompared: () => {} };
   const options = {
-    first: audience,
+    configured: new Set([audience]),
     mintTimeoutMs: timeoutMs,
     maxWaiting: 0,
     clock: systemClock,

@@ -33,6 +33,8 @@ export interface CachedToken {
     readonly token: IdToken | undefined;
     readonly error: MintError | undefined;
   };
+  /** Whether a mint is running or waiting for its turn. */
+  readonly isPending: () => boolean;
   /** Forgets past failures, since a new key may work. */
   readonly forgetFailures: () => void;
   /** Ends the renewal. Callers that wait for a mint get the successor's token, if there is one. */
@@ -172,6 +174,7 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
       token: lifeLeftMs(clock.now()) > 0 ? cached?.token : undefined,
       error: backoff.error(),
     }),
+    isPending: () => pending !== undefined,
     forgetFailures: () => {
       if (backoff.error() === undefined) return;
       backoff.reset();

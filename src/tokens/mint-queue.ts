@@ -39,11 +39,11 @@ export interface MintQueue {
 }
 
 export interface MintQueueOptions {
-  /** The audience whose mints go before all others. */
-  readonly first: string | undefined;
+  /** Audiences whose mints go before all others and always find a place in the queue. */
+  readonly configured: ReadonlySet<string>;
   /** Timeout of one mint in milliseconds, its wait in the queue included. */
   readonly mintTimeoutMs: number;
-  /** How many mints may wait for their turn, beside the first audience's; more fail immediately. */
+  /** How many mints of other audiences may wait for their turn; more fail immediately. */
   readonly maxWaiting: number;
   readonly clock: Clock;
   readonly events: MintEvents;
@@ -51,23 +51,38 @@ export interface MintQueueOptions {
 
 /** Enough to warm many audiences soon, few enough for the token endpoint's quotas. */
 const MAX_CONCURRENT_MINTS = 8;
+/** A flood of other audiences leaves the rest to the configured ones. */
+const MAX_CONCURRENT_OTHERS = 6;
 /** Mints that verify a new credential come after those that a check waits for. */
-const PRIORITY = { first: 2, usual: 1, swap: 0 };
+const PRIORITY = { cold: 1, renewal: 1, swap: 0 };
+/** Before all mints of other audiences. */
+const CONFIGURED_PRIORITY = 2;
 
 /** Creates the queue that all mints go through: it limits, times and reports them. */
 export function createMintQueue(options: MintQueueOptions): MintQueue {
   const { clock, events, mintTimeoutMs } = options;
-  const queue = new PQueue({ concurrency: MAX_CONCURRENT_MINTS });
+  const slots = new PQueue({ concurrency: MAX_CONCURRENT_MINTS });
+  const others = new PQueue({ concurrency: MAX_CONCURRENT_OTHERS });
   const open = new Set<AbortController>();
   const refusals = createRefusals<Mint>(clock);
   let closed = false;
 
-  async function runInTime(
+  /** Runs a mint when it is its turn, unless the signal is aborted first. */
+  function enqueue(
     audience: string,
-    priority: number,
-    task: (signal: AbortSignal) => Promise<IdToken>,
+    reason: MintReason,
+    signal: AbortSignal,
+    task: () => Promise<IdToken>,
   ): Promise<IdToken> {
-    if (queue.size >= options.maxWaiting && audience !== options.first) throw new MintQueueFull();
+    const priority = PRIORITY[reason];
+    if (options.configured.has(audience)) {
+      return slots.add(task, { signal, priority: CONFIGURED_PRIORITY + priority });
+    }
+    if (others.size >= options.maxWaiting) throw new MintQueueFull();
+    return others.add(() => slots.add(task, { signal, priority }), { signal, priority });
+  }
+
+  async function runInTime(mint: Mint, audience: string, reason: MintReason): Promise<IdToken> {
     const deadline = new AbortController();
     const { signal } = deadline;
     const cancel = clock.schedule(mintTimeoutMs, () =>
@@ -75,7 +90,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     );
     open.add(deadline);
     try {
-      return await queue.add(() => task(signal), { signal, priority });
+      return await enqueue(audience, reason, signal, () => exchange(mint, audience, signal));
     } catch (cause) {
       if (cause instanceof MintError) throw cause;
       throw new MintError("mint_unavailable", "the exchange failed unexpectedly", { cause });
@@ -100,12 +115,8 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
   async function run(mint: Mint, audience: string, reason: MintReason): Promise<IdToken> {
     const startedAt = clock.now();
     const durationMs = () => Math.round(elapsedMs(startedAt, clock.now()));
-    const usual = reason === "swap" ? PRIORITY.swap : PRIORITY.usual;
-    const priority = audience === options.first ? PRIORITY.first : usual;
     try {
-      const token = await runInTime(audience, priority, (signal) =>
-        exchange(mint, audience, signal),
-      );
+      const token = await runInTime(mint, audience, reason);
       if (!closed) {
         events.minted({ token, reason, durationMs: durationMs() });
         events.clockCompared(token.skewMs);

@@ -12,6 +12,7 @@ export interface Refusals<Credential> {
   readonly check: (credential: Credential) => void;
   /** Remembers a failure that concerns the credential or the endpoint, and ignores any other. */
   readonly remember: (credential: Credential, error: MintError) => void;
+  /** Ends the refusal, unless the success was of a request sent before it. */
   readonly forget: (credential: Credential) => void;
 }
 
@@ -43,6 +44,9 @@ export function createRefusals<Credential extends WeakKey>(clock: Clock): Refusa
       known.backoff.fail(error, 0);
       refusals.set(credential, { ...known, isRetrying: false });
     },
-    forget: (credential) => void refusals.delete(credential),
+    forget: (credential) => {
+      const known = refusals.get(credential);
+      if (known?.isRetrying === true || known?.backoff.leftMs() === 0) refusals.delete(credential);
+    },
   };
 }

@@ -1,16 +1,18 @@
-import { LRUCache } from "lru-cache";
-import { elapsedMs, type Clock } from "../system/clock.ts";
+import type { Clock } from "../system/clock.ts";
 import type { MintError } from "../system/errors.ts";
 import { createCachedToken, type CachedToken } from "./cached-token.ts";
-import type { Mint, MintQueue } from "./mint-queue.ts";
 import type { IdToken } from "./id-token.ts";
+import type { Mint, MintQueue } from "./mint-queue.ts";
+import { createVerifier, type Rotation } from "./rotation.ts";
 
 export interface TokenSourceOptions {
   readonly mint: Mint;
   readonly queue: MintQueue;
-  /** Always kept warm and never dropped. */
+  /** Always renewed and never dropped. */
   readonly configured: readonly string[];
-  /** How many further audiences are kept; the least recently used goes first. */
+  /** Minted for to verify a new credential if no audience is configured. */
+  readonly verificationAudience: string;
+  /** How many further audiences are cached; the least recently used one is dropped first. */
   readonly maxAudiences: number;
   /** Share of a token's life after which it is renewed, jittered by 10 %. */
   readonly refreshAt: number;
@@ -19,16 +21,16 @@ export interface TokenSourceOptions {
 
 export interface TokenSource {
   /**
-   * The token for an audience: at once while an unexpired one is cached, else as soon as it is
-   * minted. Rejects with a MintError, within the mint timeout.
+   * The token of an audience: the cached one if it is unexpired, else a promise of the next one,
+   * which rejects with a MintError within the mint timeout.
    */
   readonly token: (audience: string) => IdToken | Promise<IdToken>;
   /**
-   * The same for whoever keeps the token until it asks again: from now on the audience's token is
-   * renewed early enough for that, whatever `refreshAt` says.
+   * The same for a reader that polls: from now on the audience's token is renewed early enough to
+   * be used until the next poll, whatever `refreshAt` says.
    */
   readonly tokenToPush: (audience: string) => IdToken | Promise<IdToken>;
-  /** Each configured audience with its unexpired token, and the failure since its last success. */
+  /** Each configured audience with its unexpired token and the failure since its last success. */
   readonly readiness: () => readonly {
     readonly audience: string;
     readonly token: IdToken | undefined;
@@ -36,117 +38,123 @@ export interface TokenSource {
   }[];
   /** How many audiences are cached. */
   readonly size: () => number;
-  /** Begins to keep the configured audiences warm. */
+  /** Starts to mint and renew the tokens of the configured audiences. */
   readonly start: () => void;
-  /** Mints with another key of the same account from now on; the cached tokens stay. */
-  readonly useKey: (mint: Mint) => void;
   /**
-   * Changes to another account, whose `first` token is there already: mints a token for every
-   * cached audience, and then, in one turn, replaces them all. An audience that cannot be minted
-   * for is cold afterwards. Never rejects.
+   * Prepares the change to another key of the same account: it must mint one token, and the cached
+   * tokens stay.
    */
-  readonly useAccount: (mint: Mint, first: IdToken) => Promise<void>;
+  readonly prepareKey: (mint: Mint) => Rotation;
+  /**
+   * Prepares the change to another account: it must have a token for every configured audience, and
+   * then replaces all cached tokens in one step, so that no check meets both accounts. The other
+   * cached audiences get their new tokens before the step if they can be minted in time, and after
+   * it otherwise.
+   */
+  readonly prepareAccount: (mint: Mint) => Rotation;
   /** Ends every timer. */
   readonly close: () => void;
 }
 
-/** Mints at once for a change of the account; the rest of the queue's places are for checks. */
-const CONCURRENT_AHEAD = 4;
-/** A change of the account waits no longer for tokens that nobody has asked for yet. */
-const MAX_AHEAD_MS = 30_000;
-
-/** Creates the token cache over a way to mint. */
+/** Creates the cache of tokens, which mints them when they are needed or due. */
 export function createTokenSource(options: TokenSourceOptions): TokenSource {
-  const { queue, clock } = options;
+  const { queue, clock, refreshAt, maxAudiences } = options;
+  const [firstRequired = options.verificationAudience] = options.configured;
   let { mint } = options;
   const configured = new Map(
-    options.configured.map((audience) => [audience, keep(audience, true)]),
+    options.configured.map((audience) => [audience, create(audience, true)]),
   );
-  const others = new LRUCache<string, CachedToken>({
-    max: options.maxAudiences,
-    dispose: (kept) => kept.stop(),
-  });
+  /** The least recently used audience is the first. */
+  const others = new Map<string, CachedToken>();
+  const all = () => [...configured, ...others];
 
-  function keep(audience: string, always: boolean, seed?: IdToken): CachedToken {
+  function create(audience: string, always: boolean, seed?: IdToken): CachedToken {
     return createCachedToken({
-      ...options,
       always,
       seed,
-      mint: (reason) => queue.run(mint, audience, reason),
-      onIdle: () => others.delete(audience),
+      refreshAt,
+      clock,
+      mint: (reason) => {
+        dropExcess();
+        return queue.run(mint, audience, reason).finally(dropExcess);
+      },
+      onIdle: () => drop(audience),
     });
   }
 
-  function keptFor(audience: string): CachedToken {
-    let kept = configured.get(audience) ?? others.get(audience);
-    if (kept === undefined) {
-      kept = keep(audience, false);
-      others.set(audience, kept);
-    }
-    return kept;
+  function find(audience: string): CachedToken {
+    const always = configured.get(audience);
+    if (always !== undefined) return always;
+    const cached = others.get(audience) ?? create(audience, false);
+    others.delete(audience);
+    others.set(audience, cached);
+    return cached;
   }
 
-  const token = (audience: string) => keptFor(audience).get();
-
-  async function useAccount(next: Mint, first: IdToken): Promise<void> {
-    // The least recently used first, as they are put back.
-    const cached = [...others].toReversed().filter(([, kept]) => kept.peek().token !== undefined);
-    const audiences = new Set([...configured.keys(), ...cached.map(([audience]) => audience)]);
-    const seeds = new Map([[first.audience, first]]);
-    const missing = [...audiences].filter((audience) => !seeds.has(audience));
-    await mintAhead(next, missing, (minted) => seeds.set(minted.audience, minted));
-    // From here to the end in one turn, so that no check meets both accounts.
-    mint = next;
-    const before = [...configured, ...others];
-    others.clear();
-    for (const audience of audiences) {
-      const always = configured.has(audience);
-      const seed = seeds.get(audience);
-      if (always) configured.set(audience, keep(audience, true, seed));
-      else if (seed !== undefined) others.set(audience, keep(audience, false, seed));
+  /** Drops the least recently used audiences beyond the maximum, but none that is being minted. */
+  function dropExcess(): void {
+    for (const [audience, cached] of others) {
+      if (others.size <= maxAudiences) return;
+      if (!cached.isPending()) drop(audience);
     }
-    for (const [audience, kept] of before) kept.stop(() => token(audience));
-    start();
   }
 
-  /** Mints a few at a time, each with its whole time, until all are done or it has taken too long. */
-  async function mintAhead(
-    next: Mint,
-    audiences: readonly string[],
-    onMinted: (token: IdToken) => void,
-  ): Promise<void> {
-    const startedAt = clock.now();
-    const left = audiences.values();
-    const work = async () => {
-      for (const audience of left) {
-        if (elapsedMs(startedAt, clock.now()) > MAX_AHEAD_MS) return;
-        await queue.run(next, audience, "swap").then(onMinted, () => {});
-      }
+  function drop(audience: string): void {
+    others.get(audience)?.stop();
+    others.delete(audience);
+  }
+
+  function prepareKey(next: Mint): Rotation {
+    const required = [firstRequired];
+    const { verify } = createVerifier({ ...options, mint: next, required, wanted: () => [] });
+    const use = () => {
+      mint = next;
+      for (const [, cached] of all()) cached.forgetFailures();
     };
-    await Promise.all(Array.from({ length: CONCURRENT_AHEAD }, work));
+    return { verify, use };
   }
 
-  function start(): void {
-    for (const kept of configured.values()) void kept.get();
+  function prepareAccount(next: Mint): Rotation {
+    const required = configured.size === 0 ? [firstRequired] : options.configured;
+    const isCached = ([, cached]: readonly [string, CachedToken]) =>
+      cached.peek().token !== undefined;
+    const wanted = () => [...others].filter(isCached).map(([audience]) => audience);
+    const { tokens, verify } = createVerifier({ ...options, mint: next, required, wanted });
+    return { verify, use: () => replaceAll(next, tokens) };
+  }
+
+  /** Runs in one turn, so that no check meets both accounts. */
+  function replaceAll(next: Mint, tokens: ReadonlyMap<string, IdToken>): void {
+    mint = next;
+    const replaced = all();
+    const order = [...others.keys()];
+    others.clear();
+    for (const audience of configured.keys()) {
+      configured.set(audience, create(audience, true, tokens.get(audience)));
+    }
+    for (const audience of order) {
+      const seed = tokens.get(audience);
+      if (seed !== undefined) others.set(audience, create(audience, false, seed));
+    }
+    for (const [audience, cached] of replaced) cached.stop(() => find(audience).get());
   }
 
   return {
-    token,
+    token: (audience) => find(audience).get(),
     tokenToPush: (audience) => {
-      const kept = keptFor(audience);
-      kept.renewForPush();
-      return kept.get();
+      const cached = find(audience);
+      cached.renewForPush();
+      return cached.get();
     },
-    readiness: () => [...configured].map(([audience, kept]) => ({ audience, ...kept.peek() })),
+    readiness: () => [...configured].map(([audience, cached]) => ({ audience, ...cached.peek() })),
     size: () => configured.size + others.size,
-    start,
-    useKey: (next) => {
-      mint = next;
-      for (const kept of [...configured.values(), ...others.values()]) kept.forgetFailures();
+    start: () => {
+      for (const cached of configured.values()) void cached.get();
     },
-    useAccount,
+    prepareKey,
+    prepareAccount,
     close: () => {
-      for (const kept of [...configured.values(), ...others.values()]) kept.stop();
+      for (const [, cached] of all()) cached.stop();
     },
   };
 }

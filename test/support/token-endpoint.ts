@@ -152,7 +152,7 @@ function createAnswerer(parts: Parts) {
     const record = (outcome: string) =>
       journal.record({ at: Date.now(), account, audience, outcome });
     const sign = (changes = {}) => issuer.sign({ account, audience }, changes);
-    const fault = faults.next();
+    const fault = faults.next({ account, audience });
     if (fault !== undefined) {
       record(fault.kind);
       await gate.waitUntilOpen();

@@ -34,12 +34,25 @@ export type TokenFault =
   /** 400 with the request's body, including the assertion, in its description. */
   | { readonly kind: "echo" };
 
+/** What an exchange is for. */
+export interface FaultyRequest {
+  readonly account?: string | undefined;
+  readonly audience?: string | undefined;
+}
+
 /** The faults of upcoming exchanges. */
 export interface Faults {
-  /** Makes the next `count` exchanges fail (all by default); undefined ends the fault. */
-  readonly set: (fault: TokenFault | undefined, count?: number) => void;
+  /**
+   * Makes the next `count` exchanges fail (all by default), of those that `only` selects; undefined
+   * ends the fault.
+   */
+  readonly set: (
+    fault: TokenFault | undefined,
+    count?: number,
+    only?: (request: FaultyRequest) => boolean,
+  ) => void;
   /** The fault of the current exchange. */
-  readonly next: () => TokenFault | undefined;
+  readonly next: (request?: FaultyRequest) => TokenFault | undefined;
   /** Whether to refuse the current connection, which then counts as an exchange. */
   readonly refuses: () => boolean;
 }
@@ -48,15 +61,17 @@ export interface Faults {
 export function createFaults(): Faults {
   let fault: TokenFault | undefined;
   let left = 0;
-  const next = () => {
-    if (left === 0) return undefined;
+  let isMeant = (_request: FaultyRequest) => true;
+  const next = (request: FaultyRequest = {}) => {
+    if (left === 0 || !isMeant(request)) return undefined;
     left -= 1;
     return fault;
   };
   return {
-    set: (newFault, count = Number.POSITIVE_INFINITY) => {
+    set: (newFault, count = Number.POSITIVE_INFINITY, only = () => true) => {
       fault = newFault;
       left = count;
+      isMeant = only;
     },
     next,
     refuses: () => fault?.kind === "refuse" && next() !== undefined,

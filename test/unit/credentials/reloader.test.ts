@@ -5,8 +5,8 @@ import {
 } from "../../../src/credentials/reloader.ts";
 import type { Credential } from "../../../src/credentials/credential.ts";
 import { MintError, StartError } from "../../../src/system/errors.ts";
+import type { Mint } from "../../../src/tokens/mint-queue.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
-import { idToken } from "../../support/tokens.ts";
 
 const rejected = new MintError("mint_rejected", "invalid_grant");
 const unreadable = new StartError("key.json: the credential cannot be read: there is no such file");
@@ -15,11 +15,15 @@ const UNPARSABLE = "cut short";
 /** The content of a credential file, as the test's parser reads it. */
 const contentOf = (principal: string, keyId: string) => Buffer.from(`${principal} ${keyId}`);
 
+/** The key of each credential, by its mint function. */
+const keyIds = new WeakMap<Mint, string>();
+
 function parse(content: Buffer): Credential {
   const text = content.toString();
   if (text === UNPARSABLE) throw new StartError("key.json: it is not JSON, or cut short");
   const [principal = "", keyId = ""] = text.split(" ");
   const mint = () => Promise.reject(new Error("not called here"));
+  keyIds.set(mint, keyId);
   const endpoint = new URL("https://oauth2.googleapis.com/token");
   return { type: "service_account", principal, keyId, endpoint, mint };
 }
@@ -33,20 +37,21 @@ function setUp() {
     keyIds: [],
   };
   const used: string[] = [];
+  const signals: AbortSignal[] = [];
+  const prepare = (kind: string) => (mint: Mint) => ({
+    verify: async (signal: AbortSignal) => {
+      signals.push(signal);
+      verifications.keyIds.push(keyIds.get(mint) ?? "");
+      if (verifications.error !== undefined) throw verifications.error;
+    },
+    use: () => void used.push(kind),
+  });
   const reported: (RotationOutcome | "new failure")[] = [];
   const reloader = createCredentialReloader({
     initial: parse(initialContent),
     initialContent,
     parse,
-    verify: async ({ keyId }) => {
-      verifications.keyIds.push(keyId);
-      if (verifications.error !== undefined) throw verifications.error;
-      return idToken("default", clock.now());
-    },
-    tokens: {
-      useKey: () => used.push("key"),
-      useAccount: async () => void used.push("account"),
-    },
+    tokens: { prepareKey: prepare("key"), prepareAccount: prepare("account") },
     clock,
     events: {
       rotated: () => reported.push("ok"),
@@ -54,7 +59,7 @@ function setUp() {
         reported.push(...(isNew ? ["new failure" as const] : []), outcome),
     },
   });
-  return { clock, verifications, used, reported, reloader, initialContent };
+  return { clock, verifications, signals, used, reported, reloader, initialContent };
 }
 
 describe("offered content", () => {
@@ -130,10 +135,11 @@ describe("offered content", () => {
   });
 
   it("wins over content that was offered before and is still being verified", async () => {
-    const { reloader, verifications, used, reported } = setUp();
+    const { reloader, verifications, signals, used, reported } = setUp();
     const first = reloader.offer(contentOf("a@x", "2"));
     await Promise.all([first, reloader.offer(contentOf("b@x", "3")), reloader.retry()]);
     expect(verifications.keyIds).toEqual(["2", "3"]);
+    expect(signals[0]?.aborted).toBe(true);
     expect(used).toEqual(["account"]);
     expect(reported).toEqual(["ok"]);
   });
