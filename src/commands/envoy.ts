@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { envoyConfigNames, renderEnvoyConfig } from "../envoy/configs.ts";
-import { envoySettings, parseEnvoyFlags } from "../settings/envoy.ts";
+import { envoySettings, noteTrafficTag, parseEnvoyFlags } from "../settings/envoy.ts";
 import { formatHelp } from "../settings/table.ts";
 import { StartError } from "../system/errors.ts";
 
@@ -15,9 +15,9 @@ export const envoyHelp = () =>
 
 /**
  * Prints a complete Envoy config, or writes it to a file, and says on standard error what the given
- * Envoy release lacks. Resolves with the exit code 0. Throws a
- * UsageError that lists every fault before anything is printed, or a StartError if the file cannot
- * be written.
+ * Envoy release lacks and whether the audience differs from the given URL. Resolves with the exit
+ * code 0. Throws a UsageError that lists every fault before anything is printed, or a StartError if
+ * the file cannot be written.
  */
 export async function envoyCommand(
   argv: readonly string[],
@@ -27,7 +27,9 @@ export async function envoyCommand(
   const { text, losses } = renderEnvoyConfig(name, options);
   if (options.output === undefined) io.stdout(text);
   else await writeConfig(options.output, text);
-  for (const loss of losses) io.stderr(`${loss}\n`);
+  for (const note of [...losses, noteTrafficTag(options)]) {
+    if (note !== undefined) io.stderr(`${note}\n`);
+  }
   return 0;
 }
 

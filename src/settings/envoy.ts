@@ -193,6 +193,13 @@ function withAudience(options: EnvoyFlags): EnvoyFlags {
   return { ...options, audience: canonicalAudience(urlOf(service)) };
 }
 
+/** Says that the audience lacks the traffic tag of the service's URL; undefined if it has none. */
+export function noteTrafficTag({ service, audience }: EnvoyFlags): string | undefined {
+  if (service === undefined || audience !== canonicalAudience(urlOf(service))) return undefined;
+  if (audience === urlOf(service)) return undefined;
+  return `the audience is ${audience}: Cloud Run accepts tokens for the service's own URL, without the traffic tag`;
+}
+
 /** The first argument that is neither a flag nor a flag's value. */
 function findName(argv: readonly string[]): string | undefined {
   const flags = Object.values(envoySettings).map(({ flag }) => [flag, { type: "string" }] as const);

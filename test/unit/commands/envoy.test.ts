@@ -29,6 +29,18 @@ describe("envoyCommand", () => {
     expect(stderr).toMatch(/^Envoy 1\.38 has no stream_reset_burst and .*\.\n$/);
   });
 
+  it("says on standard error that a traffic tag is not part of the audience", async () => {
+    const tagged = ["gateway", "--service-url=https://canary---svc-abc123-ew.a.run.app"];
+    const { code, stdout, stderr } = await run(tagged);
+    expect(code).toBe(0);
+    expect(stdout).toContain("canary---svc-abc123-ew.a.run.app");
+    expect(stdout).not.toContain("https://canary---");
+    expect(stderr).toBe(
+      "the audience is https://svc-abc123-ew.a.run.app: Cloud Run accepts tokens for the service's " +
+        "own URL, without the traffic tag\n",
+    );
+  });
+
   it("prints nothing if a flag is wrong", async () => {
     const stdout = vi.fn<(text: string) => void>();
     const result = envoyCommand(["gateway", "--audience="], { stdout, stderr: stdout });
