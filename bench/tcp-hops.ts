@@ -1,6 +1,5 @@
-import { createServer } from "node:net";
 import { parse, stringify } from "yaml";
-import { listenOnLoopback } from "../test/support/loopback.ts";
+import { findFreePort } from "../test/support/loopback.ts";
 
 /**
  * Changes a config so that loopback TCP ports connect its layers instead of internal listeners, as
@@ -13,7 +12,9 @@ export async function onTcpHops(config: string): Promise<string> {
   for (const listener of listeners) {
     if (listener.internal_listener === undefined) continue;
     delete listener.internal_listener;
-    listener.address = { socket_address: { address: "127.0.0.1", port_value: await freePort() } };
+    listener.address = {
+      socket_address: { address: "127.0.0.1", port_value: await findFreePort() },
+    };
     addresses.set(listener.name, listener.address);
   }
   const endpoints = clusters.flatMap(
@@ -28,12 +29,6 @@ export async function onTcpHops(config: string): Promise<string> {
     if (hop !== undefined) endpoint.address = { ...addresses.get(hop) };
   }
   return stringify(bootstrap, { aliasDuplicateObjects: false });
-}
-
-/** Finds a port that is free now; the config must name it before Envoy listens on it. */
-async function freePort(): Promise<number> {
-  await using server = createServer();
-  return await listenOnLoopback(server);
 }
 
 interface SocketAddress {

@@ -3,11 +3,10 @@ import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { startGoogle, type Google } from "../support/google.ts";
-import { listenOnLoopback } from "../support/loopback.ts";
+import { findFreePort } from "../support/loopback.ts";
 import { ROOT, startServer, type ServerProcess } from "../support/server-process.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
@@ -118,9 +117,4 @@ async function startPrometheus(target: string): Promise<string> {
   }
   child.stderr.resume();
   return `http://127.0.0.1:${port}`;
-}
-
-async function findFreePort(): Promise<number> {
-  await using probe = createServer();
-  return await listenOnLoopback(probe);
 }

@@ -2,15 +2,9 @@ import { chmod, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startGoogle, type Google } from "../support/google.ts";
+import { findFreePort } from "../support/loopback.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
-import {
-  findFreePort,
-  LIMITS,
-  LOCKED,
-  podman,
-  startContainer,
-  type Container,
-} from "./container.ts";
+import { LIMITS, LOCKED, podman, startContainer, type Container } from "./container.ts";
 
 const IMAGE = "localhost/idtoken-authz";
 const AUDIENCE = "https://svc-abc123-ew.a.run.app";

@@ -1,11 +1,9 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { createLineLog } from "../support/line-log.ts";
-import { listenOnLoopback } from "../support/loopback.ts";
 import { ROOT } from "../support/server-process.ts";
 
 const run = promisify(execFile);
@@ -83,10 +81,4 @@ export function startContainer(
     stop,
     [Symbol.asyncDispose]: async () => void (await stop()),
   };
-}
-
-/** Finds a free port for a program whose port must be known in advance. */
-export async function findFreePort(): Promise<number> {
-  await using server = createServer();
-  return await listenOnLoopback(server);
 }

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startEnvoy } from "../support/envoy-process.ts";
 import { startGoogle } from "../support/google.ts";
+import { findFreePort } from "../support/loopback.ts";
 import { runOrThrow } from "../support/server-process.ts";
 import { readBanner, startTcpService, type TcpService } from "../support/tcp-service.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
-import { findFreePort, LOCKED, startContainer } from "./container.ts";
+import { LOCKED, startContainer } from "./container.ts";
 
 const IMAGE = "localhost/idtoken-authz-tunnel-server";
 const HOST = "tunnel-abc123-ew.a.run.app";

@@ -9,7 +9,7 @@ import { StartError } from "../../src/system/errors.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { createFakeClock } from "../support/fake-clock.ts";
 import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
-import { listenOnLoopback } from "../support/loopback.ts";
+import { findFreePort, listenOnLoopback } from "../support/loopback.ts";
 import { runMain } from "../support/server-process.ts";
 
 const AUDIENCE = "https://a.run.app";
@@ -26,11 +26,6 @@ async function occupyPort() {
   const server = createServer();
   const port = await listenOnLoopback(server);
   return { port, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
-}
-
-async function findFreePort(): Promise<number> {
-  await using probe = createServer();
-  return await listenOnLoopback(probe);
 }
 
 interface Options {

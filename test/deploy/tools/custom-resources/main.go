@@ -77,6 +77,8 @@ func check(document []byte) error {
 		return err
 	}
 	switch name := kind.APIVersion + " " + kind.Kind; name {
+	case "gateway.envoyproxy.io/v1alpha1 Backend":
+		return yaml.UnmarshalStrict(document, &gateway.Backend{})
 	case "gateway.envoyproxy.io/v1alpha1 SecurityPolicy":
 		return yaml.UnmarshalStrict(document, &gateway.SecurityPolicy{})
 	case "gateway.networking.k8s.io/v1beta1 ReferenceGrant":

@@ -1,0 +1,49 @@
+import { readFile } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCommand } from "../support/command.ts";
+import { startGoogle, type Google } from "../support/google.ts";
+import { startHttpService } from "../support/http-service.ts";
+import { startServer, type ServerProcess } from "../support/server-process.ts";
+import { startEnvoyGateway } from "./envoy-gateway.ts";
+
+const SERVICES = ["api", "billing"].map((name) => `${name}-abc123-ew.a.run.app`);
+const AUDIENCES = SERVICES.map((host) => `https://${host}`);
+
+const parts = new AsyncDisposableStack();
+let google: Google;
+let authServer: ServerProcess;
+
+beforeAll(async () => {
+  const container = parts.use(
+    await startHttpService({ request: (_request, response) => response.end("hello") }),
+  );
+  const services = SERVICES.map((host) => ({ host, audiences: [`https://${host}`], ...container }));
+  google = parts.use(await startGoogle({ services }));
+  authServer = parts.use(
+    await startServer([`--credentials=${google.keyFile}`, `--audience=${AUDIENCES.join(",")}`]),
+  );
+});
+afterAll(() => parts.disposeAsync());
+
+const start = async (policy: Parameters<typeof startEnvoyGateway>[0]["policy"]) =>
+  startEnvoyGateway({
+    policy,
+    authServerPort: Number(new URL(authServer.url).port),
+    cloudRunPort: google.cloudRun.port,
+    ca: await readFile(google.caFile, "utf8"),
+  });
+
+/** Sends a request for a host to the gateway; returns the body and the audience of its token. */
+async function send(port: number, host: string) {
+  const url = `http://127.0.0.1:${port}/`;
+  const body = await runCommand("curl", ["-sS", "-H", `Host: ${host}`, url]);
+  return { body, audience: google.cloudRun.requests.at(-1)?.identity?.audience };
+}
+
+describe("Envoy Gateway with the files of deploy/envoy-gateway", () => {
+  it("sends a token for the default audience by HTTP checks", async () => {
+    await using gateway = await start("security-policy.yaml");
+    const [audience] = AUDIENCES;
+    expect(await send(gateway.port, "api.example.com")).toEqual({ body: "hello", audience });
+  });
+});
