@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openCheckSecret } from "../../../src/access/check-secret.ts";
@@ -6,17 +6,17 @@ import { StartError } from "../../../src/system/errors.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
 
-const events = { secretChanged: () => {}, secretUnusable: () => {}, secretNotFollowed: () => {} };
+const silent = { secretChanged: () => {}, secretUnusable: () => {}, secretNotFollowed: () => {} };
 
 async function open(path: string) {
-  const secret = await openCheckSecret(path, createFakeClock(), events);
+  const secret = await openCheckSecret(path, createFakeClock(), silent);
   secret.close();
   return secret;
 }
 
 describe("the check secret", () => {
   it.each(["a", "two words", "with\r\n", "with\n", "x".repeat(1024)])(
-    "%j is its file's content without the last line break",
+    "is the content of its file, %j, without the last line break",
     async (content) => {
       await using folder = await makeTemporaryFolder();
       const path = join(folder.path, "secret");
@@ -46,7 +46,7 @@ describe("the check secret", () => {
     "hiddén",
     "hidd\0en",
     "h".repeat(1025),
-  ])("is not %j, and the error names the path and the rule alone", async (content) => {
+  ])("must not be %j; the error has the path and the rule only", async (content) => {
     await using folder = await makeTemporaryFolder();
     const path = join(folder.path, "secret");
     await writeFile(path, content);
@@ -55,5 +55,29 @@ describe("the check secret", () => {
         `${path}: the check secret must be one line of 1 to 1024 printable ASCII characters`,
       ),
     );
+  });
+
+  it("follows its file; content that cannot be used is reported, and the old secret stays", async () => {
+    await using folder = await makeTemporaryFolder();
+    const path = join(folder.path, "secret");
+    await writeFile(path, "first");
+    const reported: string[] = [];
+    const secret = await openCheckSecret(path, createFakeClock(), {
+      ...silent,
+      secretChanged: () => reported.push("changed"),
+      secretUnusable: () => reported.push("unusable"),
+    });
+    await writeFile(path, "second");
+    await secret.reload();
+    expect([secret.matches("first"), secret.matches("second")]).toEqual([false, true]);
+    await writeFile(path, "");
+    await secret.reload();
+    await secret.reload();
+    expect(secret.matches("second")).toBe(true);
+    await rm(path);
+    await secret.reload();
+    expect(secret.matches("second")).toBe(true);
+    expect(reported).toEqual(["changed", "unusable", "unusable"]);
+    secret.close();
   });
 });
