@@ -4,11 +4,14 @@ import { Readable } from "node:stream";
 import type { Fetch } from "../google/exchange.ts";
 
 /**
- * Makes a `fetch` that presents a client certificate, which Node's own cannot. It follows no
- * redirect, and goes through the proxy that the environment names.
+ * Creates a `fetch` that presents a client certificate, which Node's own cannot. It follows no
+ * redirects, and uses the proxy that the environment names.
  */
-export function fetchByCertificate(certificate: Pick<AgentOptions, "cert" | "key">): Fetch {
-  const agent = new Agent({ ...certificate, proxyEnv: process.env });
+export function fetchByCertificate(
+  certificate: Pick<AgentOptions, "cert" | "key">,
+  env: NodeJS.ProcessEnv,
+): Fetch {
+  const agent = new Agent({ ...certificate, proxyEnv: env });
   return async (url, { method = "GET", headers, body, signal }) => {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const given = new Request(url, { method, headers: headers ?? {}, body: body ?? null });

@@ -4,7 +4,9 @@ import { showPath } from "../system/show.ts";
 import type { Credential } from "./credential.ts";
 import { parseAuthorizedUser } from "./authorized-user.ts";
 import { parseExternalAccount } from "./external-account.ts";
-import { fault, parseFields, type Fields } from "./fields.ts";
+import { parseWorkforceUser } from "./external-account-authorized-user.ts";
+import { parseContent } from "./credential-content.ts";
+import { fault, type Fields } from "./fields.ts";
 import type { Identity } from "./identity.ts";
 import { iamEndpoint, impersonate, type Impersonation } from "./impersonation.ts";
 import { parseImpersonatedAccount } from "./impersonated-account.ts";
@@ -29,7 +31,7 @@ export function parseCredential(
   options: CredentialOptions,
 ): Credential {
   const name = showPath(path);
-  const identity = parseIdentity(parseFields(content, name), options.env, clock);
+  const identity = parseIdentity(parseContent(content, name), options.env, clock);
   return toCredential(identity, name, clock, options);
 }
 
@@ -47,12 +49,16 @@ export function toCredential(
     return impersonate(identity, { ...impersonation, endpoint: iamEndpoint(env) }, clock);
   }
   if (canMint(identity)) return identity;
-  throw new StartError(
-    `${name}: no usable credential: a federated identity gets no ID tokens by itself: add a ` +
-      "service_account_impersonation_url (gcloud iam workload-identity-pools create-cred-config " +
-      "… --service-account=ACCOUNT), or give --impersonate",
-  );
+  const reason = identity.type === "external_account" ? FEDERATED : WORKFORCE_USER;
+  throw new StartError(`${name}: no usable credential: ${reason}`);
 }
+
+const FEDERATED =
+  "a federated identity gets no ID tokens by itself: add a service_account_impersonation_url " +
+  "(gcloud iam workload-identity-pools create-cred-config … --service-account=ACCOUNT), or give " +
+  "--impersonate";
+const WORKFORCE_USER =
+  "a workforce user gets no ID tokens by itself: give --impersonate with a service account";
 
 function canMint(identity: Identity): identity is Identity & Credential {
   return identity.mint !== undefined;
@@ -68,13 +74,23 @@ function parseIdentity(fields: Fields, env: NodeJS.ProcessEnv, clock: Clock): Id
       return parseAuthorizedUser(fields, clock);
     case "external_account":
       return parseExternalAccount(fields, env, clock);
+    case "external_account_authorized_user":
+      return parseWorkforceUser(fields, clock);
     case "impersonated_service_account":
       return parseImpersonatedAccount(fields, (source) => parseIdentity(source, env, clock), clock);
+    case undefined:
+    case null:
+    case "":
+      throw fault(
+        fields,
+        `its ${fields.prefix}type is missing: give the file as gcloud or the Cloud Console wrote it`,
+      );
   }
-  const known = typeof type === "string" && /^[a-z_]{1,40}$/.test(type);
+  const isName = typeof type === "string" && /^[a-z_]{1,40}$/.test(type);
   throw fault(
     fields,
-    `its ${fields.prefix}type must be service_account, authorized_user, external_account or ` +
-      `impersonated_service_account, not ${known ? type : "what it says"}`,
+    `its ${fields.prefix}type must be service_account, authorized_user, external_account, ` +
+      "external_account_authorized_user or impersonated_service_account, not " +
+      (isName ? type : "what it says"),
   );
 }

@@ -7,10 +7,12 @@ import {
   quotaProject,
   type ObtainAccessToken,
 } from "../google/access-token.ts";
+import { basicAuthorization } from "./client-authentication.ts";
 import { optionalText, textField, type Fields } from "./fields.ts";
-import { WORKLOAD_IDENTITY_USER, type Identity } from "./identity.ts";
+import { describeProvider, granteeOf } from "./identity-pool.ts";
+import type { Identity } from "./identity.ts";
 import { impersonate, parseImpersonationUrl, type ImpersonationTarget } from "./impersonation.ts";
-import { createSubjectTokenSource } from "./subject-token.ts";
+import { createSubjectTokenSource } from "./credential-source.ts";
 import { urlField } from "./urls.ts";
 
 /** Google's Security Token Service, as a credential file describes it. */
@@ -19,17 +21,15 @@ interface TokenService {
   /** The provider's resource name. */
   readonly audience: string;
   readonly subjectTokenType: string;
-  /** The client's own authentication; empty for a workload, which needs none. */
+  /** The OAuth client's authentication; empty for a workload, which needs none. */
   readonly headers: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, string>>;
 }
 
 const GOOGLE_TOKEN_URL = new URL("https://sts.googleapis.com/v1/token");
-const PROVIDER =
-  /^\/\/iam\.googleapis\.com\/(projects\/([^/]+)\/locations\/global\/workloadIdentityPools\/([^/]+))\/providers\/([^/]+)$/;
 
 /**
- * Reads an `external_account` file: a subject token of an identity provider is exchanged for a
+ * Parses an `external_account` file: a subject token of an identity provider is exchanged for a
  * federated access token (RFC 8693), which then impersonates an account. Throws a StartError.
  */
 export function parseExternalAccount(
@@ -63,7 +63,7 @@ export function parseExternalAccount(
     endpoint: service.url,
     mint: undefined,
     accessTokens: createAccessTokenSource(obtain, clock),
-    grantee: () => ({ member: memberOf(audience), role: WORKLOAD_IDENTITY_USER }),
+    grantee: () => granteeOf(audience),
   };
   return target === undefined ? federated : impersonate(federated, target, clock);
 }
@@ -89,30 +89,20 @@ function exchangeForm(
   });
 }
 
-/** Workforce pools name a client, or else a project that stands in for one. */
+/** Credentials of a workforce pool name an OAuth client, or else a project instead of one. */
 function clientOf(fields: Fields): Pick<TokenService, "headers" | "options"> {
   const id = optionalText(fields, "client_id");
   const secret = optionalText(fields, "client_secret") ?? "";
   const userProject = optionalText(fields, "workforce_pool_user_project");
   if (id !== undefined) {
-    const basic = Buffer.from(`${id}:${secret}`).toString("base64");
-    return { headers: { authorization: `Basic ${basic}` }, options: {} };
+    return { headers: basicAuthorization(id, secret), options: {} };
   }
   const options = userProject === undefined ? {} : { options: JSON.stringify({ userProject }) };
   return { headers: {}, options };
 }
 
 function remedy(audience: string): string {
-  const [, , project, pool, provider] = PROVIDER.exec(audience) ?? [];
-  const describe =
-    provider === undefined
-      ? `of ${audience}`
-      : `that this prints: gcloud iam workload-identity-pools providers describe ${provider} --workload-identity-pool=${pool} --location=global --project=${project}`;
-  return `compare the subject token's issuer, audience and attributes with those ${describe}`;
-}
-
-/** Every identity of the pool, as IAM's commands spell it. */
-function memberOf(audience: string): string {
-  const pool = PROVIDER.exec(audience)?.[1] ?? "POOL";
-  return `principalSet://iam.googleapis.com/${pool}/*`;
+  const command = describeProvider(audience);
+  const expected = command === undefined ? `of ${audience}` : `that this prints: ${command}`;
+  return `compare the subject token's issuer, audience and attributes with those ${expected}`;
 }

@@ -25,7 +25,7 @@ export function parseImpersonatedAccount(
 function delegatesOf(fields: Fields): readonly string[] {
   const value = fields.values["delegates"] ?? [];
   if (!Array.isArray(value) || !value.every((each) => typeof each === "string")) {
-    throw fault(fields, `its ${fields.prefix}delegates is no list of texts`);
+    throw fault(fields, `its ${fields.prefix}delegates is not a list of strings`);
   }
   try {
     // As addresses, or as the API's own resource names.

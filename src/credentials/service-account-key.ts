@@ -40,6 +40,11 @@ function parseKeyId(value: unknown): string {
 function parsePrivateKey(fields: Fields): KeyObject {
   const pem = textField(fields, "private_key");
   const name = `${fields.prefix}private_key`;
+  if (pem.includes(String.raw`\n`)) {
+    const mistake = String.raw`\n as two characters where lines should end`;
+    const advice = "escape it once, as in the file that Google wrote";
+    throw fault(fields, `its ${name} has ${mistake}: ${advice}`);
+  }
   let key: KeyObject;
   try {
     key = createPrivateKey(pem);

@@ -1,70 +1,55 @@
-import { JWT } from "google-auth-library";
-import type { Clock } from "../system/clock.ts";
+import { SignJWT, type JWTPayload } from "jose";
 import { accessTokenOf, CLOUD_PLATFORM, type ObtainAccessToken } from "../google/access-token.ts";
 import { idTokenOf, jsonOf } from "../google/answers.ts";
-import { MintError } from "../system/errors.ts";
 import { postForm, type Answer, type Peer } from "../google/exchange.ts";
+import type { Clock } from "../system/clock.ts";
 import type { Mint } from "../tokens/mint-queue.ts";
 import type { ServiceAccountKey } from "./service-account-key.ts";
 
 const PEER: Peer = { name: "the token endpoint" };
+const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/** What Google expects as an assertion's `aud`, wherever the key file sends it. */
+const ASSERTION_AUDIENCE = "https://oauth2.googleapis.com/token";
 
 /**
- * Mints ID tokens from a service-account key: a signed assertion with a `target_audience`,
- * exchanged for a Google-signed token (RFC 7523). Every answer is verified before it is
- * returned. One call is at most one exchange; its bound in time is the caller's signal.
+ * Mints ID tokens from a service-account key: a signed assertion with a `target_audience` is
+ * exchanged for a Google-signed token (RFC 7523). Every answer is verified before it is returned.
+ * Each call sends at most one request; the caller's signal bounds its time.
  */
 export function createMinter(key: ServiceAccountKey, clock: Clock): Mint {
   return async (audience, signal) => {
     const obtainedAt = clock.now();
-    const answer = await exchange(key, signal, [], (client) => client.fetchIdToken(audience));
+    const answer = await exchange(key, { target_audience: audience }, signal);
     return idTokenOf(jsonOf(answer, PEER)["id_token"], audience, obtainedAt, answer, PEER);
   };
 }
 
-/** Obtains access tokens for Google's APIs from a service-account key, in the same way. */
+/** Obtains access tokens for Google's APIs from a service-account key, likewise. */
 export function createKeyAccess(key: ServiceAccountKey, clock: Clock): ObtainAccessToken {
   return async (signal) => {
     const obtainedAt = clock.now();
-    const answer = await exchange(key, signal, [CLOUD_PLATFORM], (client) => client.authorize());
+    const answer = await exchange(key, { scope: CLOUD_PLATFORM }, signal);
     return accessTokenOf(answer, obtainedAt, PEER);
   };
 }
 
-/** Lets the library sign an assertion and post it; what comes back is read and judged here. */
 async function exchange(
   key: ServiceAccountKey,
+  claims: JWTPayload,
   signal: AbortSignal,
-  scopes: string[],
-  post: (client: JWT) => Promise<unknown>,
 ): Promise<Answer> {
-  const met: { answer?: Answer; error?: unknown } = {};
-  const client = new JWT({
-    email: key.clientEmail,
-    // The library hands the key to node:crypto as it is; its type knows only PEM text.
-    key: key.privateKey as unknown as string,
-    ...(scopes.length > 0 && { scopes }),
-    // Without this it logs answers, tokens included, when an environment variable asks it to.
-    useAuthRequestParameters: false,
-    transporterOptions: {
-      retryConfig: { retry: 0 },
-      fetchImplementation: async (_url, init) => {
-        try {
-          // The library always posts to Google's own address; the key file's word counts here.
-          met.answer = await postForm(key.tokenUri, init?.body as URLSearchParams, signal, PEER);
-          return new Response(met.answer.body);
-        } catch (error) {
-          met.error = error;
-          throw error;
-        }
-      },
-    },
-  });
-  // Its own errors would carry the request, and its view of the answer is not needed.
-  await post(client).catch(() => {});
-  if (met.error !== undefined) throw met.error;
-  if (met.answer === undefined) {
-    throw new MintError("mint_rejected", "the key could not sign an assertion");
-  }
-  return met.answer;
+  const assertion = await signAssertion(key, claims);
+  const form = new URLSearchParams({ grant_type: GRANT_TYPE, assertion });
+  return postForm(key.tokenUri, form, signal, PEER);
+}
+
+/** Signs an assertion. It is valid for an hour, the longest that Google accepts. Never log it. */
+async function signAssertion(key: ServiceAccountKey, claims: JWTPayload): Promise<string> {
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: "RS256", typ: "JWT", ...(key.keyId !== "" && { kid: key.keyId }) })
+    .setIssuer(key.clientEmail)
+    .setAudience(ASSERTION_AUDIENCE)
+    .setIssuedAt()
+    .setExpirationTime("1h")
+    .sign(key.privateKey);
 }

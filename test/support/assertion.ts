@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { compactVerify, decodeJwt, errors, type JWTPayload } from "jose";
+import { compactVerify, decodeJwt, decodeProtectedHeader, errors, type JWTPayload } from "jose";
 
 /** One key of a service account. */
 export interface AccountKey {
@@ -21,6 +21,8 @@ export interface AssertedRequest {
   readonly account: string | undefined;
   /** The audience of the requested ID token; undefined when an access token is requested. */
   readonly audience: string | undefined;
+  /** The `kid` of its header; undefined where there is none. */
+  readonly keyId?: string | undefined;
 }
 
 /** Why a request gets no token: an OAuth error with Google's wording. */
@@ -61,10 +63,12 @@ const BAD_TIMES =
 
 /** Reads the claims of a request's assertion without verifying it; malformed ones have none. */
 export function readAssertion(form: URLSearchParams): AssertedRequest {
-  const { iss, target_audience: audience } = claimsOf(form.get("assertion") ?? "") ?? {};
+  const assertion = form.get("assertion") ?? "";
+  const { iss, target_audience: audience } = claimsOf(assertion) ?? {};
   return {
     account: typeof iss === "string" ? iss : undefined,
     audience: typeof audience === "string" ? audience : undefined,
+    keyId: keyIdOf(assertion),
   };
 }
 
@@ -101,6 +105,14 @@ const invalidGrant = (description: string) => ({ error: "invalid_grant", descrip
 function claimsOf(assertion: string): JWTPayload | undefined {
   try {
     return decodeJwt(assertion);
+  } catch {
+    return undefined;
+  }
+}
+
+function keyIdOf(assertion: string): string | undefined {
+  try {
+    return decodeProtectedHeader(assertion).kid;
   } catch {
     return undefined;
   }

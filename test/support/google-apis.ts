@@ -11,6 +11,7 @@ import { listenOnLoopback } from "./loopback.ts";
 import { judgeExchange, type Provider } from "./sts.ts";
 import { answerWithFault, createFaults, sendAny, type Faults } from "./token-fault.ts";
 import type { TokenIssuer } from "./token-issuer.ts";
+import { judgeWorkforceRefresh, type WorkforceUser } from "./workforce-user.ts";
 
 export interface GoogleApis extends AsyncDisposable {
   /** Replaces `https://….googleapis.com` in credential files. */
@@ -22,6 +23,8 @@ export interface GoogleApis extends AsyncDisposable {
   readonly exchanges: readonly string[];
   readonly nextExchange: () => Promise<string>;
   readonly register: (provider: Provider) => void;
+  /** Registers a user of a workforce pool, whose refresh tokens the STS accepts. */
+  readonly registerWorkforceUser: (user: WorkforceUser) => void;
   /** Makes the next calls of one API fail. */
   readonly setFault: (api: "sts" | "iam", ...fault: Parameters<Faults["set"]>) => void;
 }
@@ -38,13 +41,15 @@ export async function startGoogleApis(options: GoogleApisOptions): Promise<Googl
   const { issuer, accessTokens, tls } = options;
   const policy = createIamPolicy();
   const providers: Provider[] = [];
+  const workforceUsers: WorkforceUser[] = [];
   const calls = createJournal<IamEntry>();
   const exchanges = createJournal<string>();
   const faults = { sts: createFaults(), iam: createFaults() };
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await text(request);
-    const api = request.url === "/v1/token" ? "sts" : "iam";
+    const isRefresh = request.url === "/v1/oauthtoken";
+    const api = isRefresh || request.url === "/v1/token" ? "sts" : "iam";
     response.setHeader("date", new Date(issuer.nowSeconds() * 1000).toUTCString());
     const fault = faults[api].next();
     if (fault !== undefined) {
@@ -52,6 +57,7 @@ export async function startGoogleApis(options: GoogleApisOptions): Promise<Googl
       const sign = () => issuer.sign({ account: undefined, audience: undefined });
       return answerWithFault(fault, response, { body, sign, nowSeconds: issuer.nowSeconds() });
     }
+    if (isRefresh) return refresh(new URLSearchParams(body), request, response);
     return api === "sts"
       ? exchange(new URLSearchParams(body), request, response)
       : call(body, request, response);
@@ -84,6 +90,22 @@ export async function startGoogleApis(options: GoogleApisOptions): Promise<Googl
     sendAny(response, 200, { access_token, token_type: "Bearer", expires_in: 3599 });
   }
 
+  function refresh(
+    form: URLSearchParams,
+    { headers }: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    const verdict = judgeWorkforceRefresh(form, headers.authorization, workforceUsers);
+    exchanges.record("refusal" in verdict ? verdict.refusal.error : "issued");
+    if ("refusal" in verdict) {
+      const { error, description } = verdict.refusal;
+      return sendAny(response, 400, { error, error_description: description });
+    }
+    const access_token = accessTokens.issue(verdict.principal);
+    const { refresh_token } = verdict;
+    sendAny(response, 200, { access_token, expires_in: 3599, refresh_token });
+  }
+
   const server = createFor(tls, (request, response) => {
     // Writing fails when the peer is gone.
     answer(request, response).catch(() => response.destroy());
@@ -96,6 +118,7 @@ export async function startGoogleApis(options: GoogleApisOptions): Promise<Googl
     exchanges: exchanges.entries,
     nextExchange: exchanges.next,
     register: (provider) => void providers.push(provider),
+    registerWorkforceUser: (user) => void workforceUsers.push(user),
     setFault: (api, ...fault) => faults[api].set(...fault),
     [Symbol.asyncDispose]: async () => {
       const closed = once(server, "close");

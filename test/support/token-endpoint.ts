@@ -18,6 +18,8 @@ export interface Exchange {
   /** The account and the audience that the assertion claims. */
   readonly account: string | undefined;
   readonly audience: string | undefined;
+  /** The `kid` of the assertion's header; undefined where there is none. */
+  readonly keyId?: string | undefined;
   /** `issued`, the OAuth error or the kind of the fault. */
   readonly outcome: string;
 }
@@ -148,9 +150,9 @@ function createAnswerer(parts: Parts) {
     const nowSeconds = issuer.nowSeconds();
     response.setHeader("date", new Date(parts.dateMs()).toUTCString());
     const refresh = form.get("grant_type") === "refresh_token" ? { form, users } : undefined;
-    const { account, audience } = refresh ? readRefresh(refresh) : readAssertion(form);
+    const { account, audience, keyId } = refresh ? readRefresh(refresh) : readAssertion(form);
     const record = (outcome: string) =>
-      journal.record({ at: Date.now(), account, audience, outcome });
+      journal.record({ at: Date.now(), account, audience, keyId, outcome });
     const sign = (changes = {}) => issuer.sign({ account, audience }, changes);
     const fault = faults.next({ account, audience });
     if (fault !== undefined) {

@@ -21,14 +21,25 @@ const federated = {
   service_account_impersonation_url: URL_OF_TARGET,
   credential_source: { file: "/token" },
 };
+const workforceUser = {
+  type: "external_account_authorized_user",
+  audience: "//iam.googleapis.com/locations/global/workforcePools/pool/providers/provider",
+  client_id: "client",
+  client_secret: "secret-of-the-client",
+  refresh_token: "secret-of-the-user",
+};
 const impersonated = {
   type: "impersonated_service_account",
   service_account_impersonation_url: URL_OF_TARGET,
   source_credentials: user,
 };
 
+const base64 = (text: string) => Buffer.from(text).toString("base64");
+
 function parse(content: unknown, env: NodeJS.ProcessEnv = {}) {
-  const bytes = Buffer.from(typeof content === "string" ? content : JSON.stringify(content));
+  const bytes = Buffer.isBuffer(content)
+    ? content
+    : Buffer.from(typeof content === "string" ? content : JSON.stringify(content));
   return parseCredential(bytes, "/credential.json", createFakeClock(), {
     env,
     impersonate: undefined,
@@ -54,31 +65,109 @@ describe("a credential file", () => {
   });
 
   it.each([
-    [{}, "its type must be service_account"],
-    [{ type: "external_account_authorized_user" }, "not external_account_authorized_user"],
+    ["is empty", "", "it is empty"],
+    ["has only white space", " \n", "it is empty"],
+    ["is cut short", JSON.stringify(user).slice(0, 30), "it is not JSON, or cut short"],
+    ["is no object", "[]", "it is not a JSON object"],
+    [
+      "is UTF-16",
+      Buffer.from(`\uFEFF${JSON.stringify(user)}`, "utf16le"),
+      "it is UTF-16, as PowerShell's > writes it: save it as UTF-8",
+    ],
+    [
+      "is UTF-16 without its mark",
+      Buffer.from(JSON.stringify(user), "utf16le"),
+      "it is UTF-16, as PowerShell's > writes it: save it as UTF-8",
+    ],
+    [
+      "is base64",
+      base64(JSON.stringify(user)).replaceAll(/.{64}/g, "$&\n"),
+      "it is base64: decode it, as in base64 -d FILE >key.json",
+    ],
+    [
+      "is base64 of base64",
+      base64(base64(JSON.stringify(user))),
+      "it is base64: decode it, as in base64 -d FILE >key.json",
+    ],
+    [
+      "is a text in JSON",
+      JSON.stringify(JSON.stringify(user)),
+      "it is JSON encoded twice: write the object itself, without quotes around it",
+    ],
+    [
+      "is in quotes",
+      `'${JSON.stringify(user)}'`,
+      "it has quotes around it: write the object itself",
+    ],
+    [
+      "is a key in PEM",
+      "-----BEGIN PRIVATE KEY-----\nMII",
+      "it is a key alone: give the whole JSON file that Google wrote",
+    ],
+    [
+      "is an OAuth client for programs",
+      { installed: { client_id: "c", client_secret: "secret-of-the-client" } },
+      "it is an OAuth client, not a credential: log in with it, as in " +
+        "gcloud auth application-default login --client-id-file=FILE, or give a service account's key",
+    ],
+    ["is an OAuth client for web servers", { web: {} }, "it is an OAuth client, not a credential"],
+    [
+      "has no type",
+      { ...user, type: undefined },
+      "its type is missing: give the file as gcloud or the Cloud Console wrote it",
+    ],
+  ])("that %s is refused with what to do", (_what, content, reason) => {
+    const parsing = () => parse(content);
+    expect(parsing).toThrow(StartError);
+    expect(parsing).toThrow(`/credential.json: no usable credential: ${reason}`);
+    expect(parsing).not.toThrow(/secret-of/);
+  });
+
+  it("may begin with a byte order mark", () => {
+    expect(parse(`\uFEFF${JSON.stringify(user)}\n`).type).toBe("authorized_user");
+  });
+
+  it.each([
+    [{ type: "gdch_service_account" }, "not gdch_service_account"],
     [{ type: "a secret" }, "not what it says"],
     [{ ...user, refresh_token: undefined }, "its refresh_token is missing"],
     [{ ...user, client_id: 5 }, "its client_id is missing"],
-    [{ ...user, quota_project_id: 5 }, "its quota_project_id is no text"],
+    [{ ...user, quota_project_id: 5 }, "its quota_project_id is not a string"],
     [{ ...federated, audience: "" }, "its audience is missing"],
     [{ ...federated, subject_token_type: undefined }, "its subject_token_type is missing"],
     [{ ...federated, credential_source: "x" }, "its credential_source is missing"],
-    [{ ...federated, credential_source: {} }, "its credential_source.file is missing"],
+    [
+      { ...federated, credential_source: {} },
+      "its credential_source is none of file, url, AWS, certificate, executable",
+    ],
     [
       { ...federated, credential_source: { environment_id: "aws2" } },
       "its credential_source is none of file, url, AWS, certificate, executable",
     ],
     [
       { ...federated, credential_source: { file: "/t", format: { type: "xml" } } },
-      "its credential_source is none of",
+      "its credential_source.format.type must be text or json",
     ],
+    [
+      { ...federated, credential_source: { file: "/t", format: { type: "json" } } },
+      "its credential_source.format.subject_token_field_name is missing",
+    ],
+    [
+      { ...federated, credential_source: { url: "https://a/t", headers: { a: 5 } } },
+      "its credential_source.headers.a is not a string",
+    ],
+    [
+      workforceUser,
+      "a workforce user gets no ID tokens by itself: give --impersonate with a service account",
+    ],
+    [{ ...workforceUser, refresh_token: "" }, "its refresh_token is missing"],
     [{ ...impersonated, source_credentials: undefined }, "its source_credentials is missing"],
     [
       { ...impersonated, source_credentials: { ...user, client_secret: "" } },
       "its source_credentials.client_secret is missing",
     ],
     [{ ...impersonated, source_credentials: { type: "x" } }, "its source_credentials.type must be"],
-    [{ ...impersonated, delegates: "a" }, "its delegates is no list of texts"],
+    [{ ...impersonated, delegates: "a" }, "its delegates is not a list of strings"],
     [
       { ...impersonated, delegates: ["a"] },
       "its delegates are not all service accounts' addresses",

@@ -42,16 +42,6 @@ describe("workload identity federation", () => {
     });
   });
 
-  it("takes a URL's answer as text, and a JSON file", async () => {
-    const { url, headers } = world.provider;
-    const byText = await credential({ credential_source: { url: `${url}/text`, headers } });
-    expect(await mintOnce(byText)).toMatchObject({ email: TARGET });
-    const path = await world.write({ id: await world.provider.subjectToken() }, "token.json");
-    const format = { type: "json", subject_token_field_name: "id" };
-    const byJson = await credential({ credential_source: { file: path, format } });
-    expect(await mintOnce(byJson)).toMatchObject({ email: TARGET });
-  });
-
   it("exchanges one subject token for many mints at once", async () => {
     const found = await credential();
     const before = world.apis.exchanges.length;
@@ -126,13 +116,6 @@ describe("a refusal", () => {
     expect(error.code).toBe("mint_unavailable");
     expect(error.message).toBe(`the identity provider at ${new URL(url).host} answered 503`);
     expect(requests.length - before).toBe(1);
-  });
-
-  it("to read the subject token names its file", async () => {
-    const found = await credential({ credential_source: { file: "/no/such/token" } });
-    const error = await mintFails(found);
-    expect(error.code).toBe("mint_unavailable");
-    expect(error.message).toBe("no subject token from the file /no/such/token");
   });
 });
 
