@@ -4,12 +4,14 @@ import { endProcess } from "./system/exit.ts";
 import { quote } from "./system/show.ts";
 
 const HELP = `Usage: idtoken-authz [serve] [flags]
+       idtoken-authz up NAME [flags]
        idtoken-authz envoy NAME [flags]
        idtoken-authz doctor [flags]
        idtoken-authz certs DIR
        idtoken-authz healthcheck [flags of serve]
 
   serve        answers Envoy's ext_authz checks with Google-signed ID tokens (the default)
+  up           runs the auth server and an Envoy with one of the client configs, as one
   envoy        prints a complete Envoy config
   doctor       checks credentials, network, clock and permissions, and suggests remedies
   certs        creates a development CA and the tunnel's two certificates
@@ -56,6 +58,10 @@ async function runCommand(
     case "serve": {
       const { serveCommand, serveHelp } = await import("./commands/serve.ts");
       return help ? print(serveHelp()) : serveCommand(argv, env);
+    }
+    case "up": {
+      const { upCommand, upHelp } = await import("./commands/up.ts");
+      return help ? print(upHelp()) : upCommand(argv, env, io);
     }
     case "envoy": {
       const { envoyCommand, envoyHelp } = await import("./commands/envoy.ts");

@@ -3,6 +3,7 @@ import { formatAddress, type Address } from "./system/address.ts";
 import { createAudienceRule } from "./access/audience.ts";
 import { openCheckSecret, type CheckSecret } from "./access/check-secret.ts";
 import { createDecision } from "./check/decision.ts";
+import type { EnvoyStatus } from "./envoy/supervisor.ts";
 import type { Clock } from "./system/clock.ts";
 import { isExposed, type Config } from "./settings/serve.ts";
 import { createCredentialReloader, type CredentialReloader } from "./credentials/reloader.ts";
@@ -19,13 +20,18 @@ import {
   reportToBoth,
 } from "./telemetry/server-events.ts";
 import type { Logger } from "./telemetry/logger.ts";
-import { createMetrics } from "./telemetry/metrics.ts";
+import { createMetrics, createMetricsOfEnvoy } from "./telemetry/metrics.ts";
 import { createMintQueue } from "./tokens/mint-queue.ts";
+import type { IdToken } from "./tokens/id-token.ts";
 import { createTokenSource } from "./tokens/token-source.ts";
 
 export interface RunningServer {
   /** Where it listens, with the chosen port. */
   readonly address: Address;
+  /** The credential that it started with. */
+  readonly credential: Credential;
+  /** An ID token for an audience, cached or minted now. Rejects with a MintError. */
+  readonly token: (audience: string) => IdToken | Promise<IdToken>;
   /** Reads the credential file and the check secret again. */
   readonly reload: () => void;
   /** Becomes unready, finishes open requests within the drain timeout, and stops. */
@@ -38,6 +44,8 @@ export interface ServerContext {
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The Envoy that runs with the server as one, for health and metrics. */
+  readonly envoy?: EnvoyStatus | undefined;
 }
 
 /**
@@ -57,6 +65,7 @@ export async function startServer(config: Config, context: ServerContext): Promi
   const { app, admin } = await buildApps(config, parts, secret, {
     isDraining: () => draining,
     log,
+    envoy: context.envoy,
   });
   // Before the app, and so stopped after it: probes see the whole drain.
   starting.defer(() => closeAdmin(admin));
@@ -82,13 +91,31 @@ export async function startServer(config: Config, context: ServerContext): Promi
     void secret?.reload();
   }
 
-  return { address, reload, close };
+  return { address, credential: initial, token: tokens.token, reload, close };
+}
+
+/**
+ * Serves health and metrics of an Envoy that needs no tokens. Resolves with what stops it. Throws a
+ * StartError when the address cannot be used.
+ */
+export async function serveHealth(
+  address: Address,
+  envoy: EnvoyStatus,
+  log: Logger,
+): Promise<() => Promise<void>> {
+  const metrics = createMetricsOfEnvoy(envoy);
+  const app = await buildApp({
+    health: { readiness: () => [], isDraining: () => false, metrics, envoy },
+    onFault: (err) => log.error({ event: "internal_error", err }, "a request failed unexpectedly"),
+  });
+  await listen(app, address);
+  return () => closeAdmin(app);
 }
 
 /** Everything that mints, caches and rotates, with its metrics. */
 async function buildTokenParts(
   config: Config,
-  { env, clock, log }: ServerContext,
+  { env, clock, log, envoy }: ServerContext,
   starting: AsyncDisposableStack,
 ) {
   const { impersonate } = config;
@@ -99,6 +126,7 @@ async function buildTokenParts(
     readiness: () => tokens.readiness(),
     cachedAudiences: () => tokens.size(),
     credential: initial,
+    envoy,
   });
   const events = reportToBoth(metrics, logServerEvents(log));
   const { mintTimeoutMs, maxAudiences, refreshAt } = config;
@@ -152,7 +180,11 @@ async function buildApps(
   config: Config,
   { metrics, tokens }: Awaited<ReturnType<typeof buildTokenParts>>,
   secret: CheckSecret | undefined,
-  { isDraining, log }: { readonly isDraining: () => boolean; readonly log: Logger },
+  {
+    isDraining,
+    log,
+    envoy,
+  }: Pick<ServerContext, "log" | "envoy"> & { readonly isDraining: () => boolean },
 ) {
   const { audiences, allowAudiences, audienceFromHost, tokenHeader } = config;
   const chooseAudience = createAudienceRule({
@@ -161,7 +193,7 @@ async function buildApps(
     fromHost: audienceFromHost,
   });
   const common = {
-    health: { readiness: tokens.readiness, isDraining, metrics },
+    health: { readiness: tokens.readiness, isDraining, metrics, envoy },
     onFault: (err: unknown) =>
       log.error({ event: "internal_error", err }, "a request failed unexpectedly"),
   };

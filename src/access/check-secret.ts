@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../system/clock.ts";
 import { StartError } from "../system/errors.ts";
 import { openFollowedFile } from "../system/followed-file.ts";
+import { readOnce } from "../system/small-file.ts";
 import { showPath } from "../system/show.ts";
 
 /** The header in which Envoy sends the check secret. */
@@ -60,6 +61,14 @@ export async function openCheckSecret(
     reload: file.look,
     close: file.close,
   };
+}
+
+/**
+ * Reads the secret once. Rejects with a StartError that names the file and the rule and shows nothing
+ * of the content.
+ */
+export async function readCheckSecret(path: string): Promise<string> {
+  return parseSecret((await readOnce(path, "the check secret")).bytes, path);
 }
 
 function parseSecret(content: Buffer, path: string): string {

@@ -43,7 +43,10 @@ export async function serveCommand(argv: readonly string[], env: NodeJS.ProcessE
   return code;
 }
 
-function listenForSignals(): { readonly first: Promise<void>; readonly second: Promise<void> } {
+export function listenForSignals(): {
+  readonly first: Promise<void>;
+  readonly second: Promise<void>;
+} {
   const first = Promise.withResolvers<void>();
   const second = Promise.withResolvers<void>();
   let count = 0;

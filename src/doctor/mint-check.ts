@@ -18,30 +18,10 @@ const ISSUERS = new Set(["https://accounts.google.com", "accounts.google.com"]);
 
 /** Mints one ID token. */
 export async function checkMint(
-  credential: Credential,
-  audience: string,
-  timeoutMs: number,
-): Promise<Finding<Minted>> {
-  const minted = await mintOnce(credential, audience, timeoutMs);
-  const token = minted.header.slice("Bearer ".length);
-  const { iss, email } = shownClaims(token);
-  const expires = new Date(minted.expiresAtSeconds * 1000).toISOString().replace(".000", "");
-  const minutes = Math.round(minted.lifeMs / 60_000);
-  return {
-    message: `ID token from ${iss} for ${audience}, email ${email}, expires ${expires}, in ${minutes} min`,
-    remedy: ISSUERS.has(iss) ? undefined : "Cloud Run accepts only tokens of accounts.google.com",
-    facts: { issuer: iss, audience, email, expires },
-    value: { token, email: email === NONE ? credential.principal : email },
-  };
-}
-
-const NONE = "(none)";
-
-async function mintOnce(
   { mint, principal }: Credential,
   audience: string,
   timeoutMs: number,
-): Promise<IdToken> {
+): Promise<Finding<Minted>> {
   const events = { minted: () => {}, mintFailed: () => {}, clockCompared: () => {} };
   const options = {
     configured: new Set([audience]),
@@ -50,8 +30,40 @@ async function mintOnce(
     clock: systemClock,
     events,
   };
+  const run = () => createMintQueue(options).run(mint, audience, "cold");
+  return describeMint(run, audience, principal);
+}
+
+/**
+ * Describes the token that `mint` returns for an audience. Throws a CheckFailure, with what to do,
+ * if it rejects with a MintError; `principal` is the account that the credential is for.
+ */
+export async function describeMint(
+  mint: () => IdToken | Promise<IdToken>,
+  audience: string,
+  principal: string,
+): Promise<Finding<Minted>> {
+  const minted = await mintOrFail(mint, principal);
+  const token = minted.header.slice("Bearer ".length);
+  const { iss, email } = shownClaims(token);
+  const expires = new Date(minted.expiresAtSeconds * 1000).toISOString().replace(".000", "");
+  const minutes = Math.round(minted.lifeMs / 60_000);
+  return {
+    message: `ID token from ${iss} for ${audience}, email ${email}, expires ${expires}, in ${minutes} min`,
+    remedy: ISSUERS.has(iss) ? undefined : "Cloud Run accepts only tokens of accounts.google.com",
+    facts: { issuer: iss, audience, email, expires },
+    value: { token, email: email === NONE ? principal : email },
+  };
+}
+
+const NONE = "(none)";
+
+async function mintOrFail(
+  mint: () => IdToken | Promise<IdToken>,
+  principal: string,
+): Promise<IdToken> {
   try {
-    return await createMintQueue(options).run(mint, audience, "cold");
+    return await mint();
   } catch (error) {
     if (!(error instanceof MintError)) throw error;
     const { code, message } = error;
@@ -76,7 +88,7 @@ export function remedyFor(
     case "mint_unavailable":
       return "try again in a minute; if it persists, look at status.cloud.google.com";
     case "mint_timeout":
-      return "try again with a longer --timeout";
+      return "try again, with more time: --mint-timeout, or doctor's --timeout";
     case "mint_invalid_answer":
       return "something else may be answering instead of the endpoint, such as a captive portal or a proxy";
     case "mint_rejected":

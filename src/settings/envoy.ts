@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { isIP } from "node:net";
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { canonicalAudience, parseAudience } from "../access/audience.ts";
 import { envoyConfigNames, isEnvoyConfigName, type EnvoyConfigName } from "../envoy/configs.ts";
 import { urlOf } from "../envoy/values.ts";
@@ -14,7 +13,14 @@ import {
   type TcpAddress,
 } from "../system/address.ts";
 import { UsageError } from "../system/errors.ts";
-import { one, optional, parseSettings, type Setting, type Values } from "./table.ts";
+import {
+  firstPositional,
+  one,
+  optional,
+  parseSettings,
+  type Setting,
+  type Values,
+} from "./table.ts";
 
 /** Where Linux distributions, BSDs and macOS store the CA certificates they trust. */
 const SYSTEM_BUNDLES = [
@@ -171,7 +177,7 @@ export function parseEnvoyFlags(argv: readonly string[]): {
   readonly name: EnvoyConfigName;
   readonly options: EnvoyFlags;
 } {
-  const name = findName(argv) ?? "";
+  const name = firstPositional(envoySettings, argv) ?? "";
   const known = isEnvoyConfigName(name);
   const names = `one of ${envoyConfigNames.join(", ")}`;
   const faults = known || name === "" ? [] : [`NAME ${JSON.stringify(name)}: must be ${names}`];
@@ -200,19 +206,11 @@ export function noteTrafficTag({ service, audience }: EnvoyFlags): string | unde
   return `the audience is ${audience}: Cloud Run accepts tokens for the service's own URL, without the traffic tag`;
 }
 
-/** The first argument that is neither a flag nor a flag's value. */
-function findName(argv: readonly string[]): string | undefined {
-  const flags = Object.values(envoySettings).map(({ flag }) => [flag, { type: "string" }] as const);
-  const options = Object.fromEntries(flags);
-  const { positionals } = parseArgs({ args: [...argv], options, strict: false });
-  return positionals[0];
-}
-
 /**
  * The settings of one config: flags that it does not use are refused, flags that it needs are
  * required, and its own defaults apply.
  */
-function settingsOf(name: EnvoyConfigName): {
+export function settingsOf(name: EnvoyConfigName): {
   readonly [K in Key]: Setting<EnvoyFlags[K]>;
 } {
   const { uses, needs = [], defaults = {} } = CONFIGS[name];

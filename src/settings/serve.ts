@@ -159,7 +159,8 @@ export function isExposed(address: Address): boolean {
   return address.kind === "tcp" && !isLoopback(address.host);
 }
 
-function parsePath(text: string): string {
+/** Parses the path of a file. Throws an Error whose message is the rule. */
+export function parsePath(text: string): string {
   if (/^[\s"']*\{|PRIVATE KEY|[\r\n]/.test(text)) {
     throw new Error("must be a path, not the content of the file");
   }

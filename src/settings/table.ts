@@ -95,6 +95,11 @@ export function parseSettings<S extends Settings>(
   return { values: values as Values<S>, positionals: rest };
 }
 
+/** The first argument that is neither a flag nor a flag's value. */
+export function firstPositional(settings: Settings, argv: readonly string[]): string | undefined {
+  return readArgv(settings, argv).rest[0];
+}
+
 function readArgv(settings: Settings, argv: readonly string[]) {
   const known = new Map(Object.values(settings).map((setting) => [setting.flag, setting]));
   const options = Object.fromEntries(

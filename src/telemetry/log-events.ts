@@ -16,6 +16,9 @@ export const LOG_EVENTS = {
   check_secret_rejected: "The check secret's file changed, but its new content cannot be used.",
   file_not_followed:
     "The credential or the check secret was read from a pipe; a change needs a restart.",
+  envoy_log: "Under `up`: a line of Envoy's own log, or a request that failed in Envoy.",
+  envoy_ended: "Under `up`: Envoy ended by itself; it is started again after a pause.",
+  envoy_restarted: "Under `up`: Envoy accepts connections again.",
   internal_error: "A bug: a request failed in an unexpected way.",
   draining: "A shutdown began; open requests are being finished.",
   stopped: "The shutdown is complete.",

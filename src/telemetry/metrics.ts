@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { MintCode, PushCode, RefusalCode } from "../system/errors.ts";
 import type { RotationEvents, RotationOutcome } from "../credentials/reloader.ts";
+import type { EnvoyStatus } from "../envoy/supervisor.ts";
 import type { Credential } from "../credentials/credential.ts";
 import type { MintEvents } from "../tokens/mint-queue.ts";
 import type { IdToken } from "../tokens/id-token.ts";
@@ -48,6 +49,8 @@ export interface MetricsOptions {
   }[];
   readonly cachedAudiences: () => number;
   readonly credential: Credential;
+  /** The Envoy that runs with the server as one. */
+  readonly envoy?: EnvoyStatus | undefined;
 }
 
 /** Creates the server's and the process's metrics in a registry of their own. */
@@ -58,6 +61,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const pushes = createPushMetrics(registry);
   const mints = createMintMetrics(registry);
   const rotations = createCredentialMetrics(registry, options.credential);
+  if (options.envoy !== undefined) createEnvoyMetrics(registry, options.envoy);
   const expiry: Gauge = new Gauge({
     name: "idtoken_authz_token_expiry_timestamp_seconds",
     help: "Expiry of the latest token of each configured audience; 0 before the first.",
@@ -87,6 +91,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
   };
 }
 
+/** Creates the metrics of a process that mints nothing, but runs an Envoy. */
+export function createMetricsOfEnvoy(envoy: EnvoyStatus): Pick<Metrics, "render" | "contentType"> {
+  const registry = new Registry();
+  collectProcessMetrics(registry);
+  createEnvoyMetrics(registry, envoy);
+  return { render: () => registry.metrics(), contentType: registry.contentType };
+}
+
 /** Gauges whose names end as a counter's; each is the sum of one that has a label per type. */
 const MISNAMED = [
   "nodejs_active_handles_total",
@@ -97,6 +109,24 @@ const MISNAMED = [
 function collectProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry });
   for (const name of MISNAMED) registry.removeSingleMetric(name);
+}
+
+function createEnvoyMetrics(registry: Registry, { state, restarts }: EnvoyStatus): void {
+  const up: Gauge = new Gauge({
+    name: "idtoken_authz_envoy_up",
+    help: "Whether Envoy accepts connections, 1 or 0.",
+    registers: [registry],
+    collect: () => up.set(state() === "ready" ? 1 : 0),
+  });
+  const total: Counter = new Counter({
+    name: "idtoken_authz_envoy_restarts_total",
+    help: "How often Envoy was started again after it had ended.",
+    registers: [registry],
+    collect: () => {
+      total.reset();
+      total.inc(restarts());
+    },
+  });
 }
 
 function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { parseDoctorFlags } from "../../src/commands/doctor.ts";
 import { parseEnvoyFlags } from "../../src/settings/envoy.ts";
 import { parseConfig } from "../../src/settings/serve.ts";
+import { parseUpFlags } from "../../src/settings/up.ts";
 import { ROOT } from "../support/server-process.ts";
 import { readDocuments } from "./documents.ts";
 import { openRecordingShell, type Invocation, type RecordingShell } from "./shell.ts";
@@ -18,6 +19,7 @@ const FILES = {
 };
 
 const manifest = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as {
+  readonly version: string;
   readonly scripts: Readonly<Record<string, string>>;
 };
 
@@ -28,6 +30,7 @@ type Validate = (invocation: Invocation, shell: RecordingShell) => void | Promis
 const COMMANDS: Readonly<Record<string, Validate>> = {
   serve: ({ args, env }) => void parseConfig(args, env),
   envoy: ({ args }) => void parseEnvoyFlags(args),
+  up: ({ args, env }) => void parseUpFlags(args, env, false),
   doctor: ({ args, env }) => void parseDoctorFlags(args, env),
   certs: ({ args }) => expect(args).toHaveLength(1),
   healthcheck: ({ args, env }) => void parseConfig(args, env),
@@ -37,7 +40,7 @@ const COMMANDS: Readonly<Record<string, Validate>> = {
 const PROGRAMS: Readonly<Record<string, Validate>> = {
   npm: validateNpm,
   "idtoken-authz": validateProgram,
-  npx: ({ args }) => expect(args.slice(0, 2)).toEqual(["vitest", "run"]),
+  npx: validateNpx,
   envoy: validateEnvoy,
   docker: validateDocker,
   curl: () => {},
@@ -52,6 +55,7 @@ const PROGRAMS: Readonly<Record<string, Validate>> = {
 function validateNpm({ args, env }: Invocation, shell: RecordingShell): void | Promise<void> {
   const [verb = "", ...rest] = args.filter((arg) => arg !== "-s");
   if (["ci", "pack", "test"].includes(verb)) return expect(rest).toEqual([]);
+  if (verb === "install") return expect(rest).toEqual([`./idtoken-authz-${manifest.version}.tgz`]);
   const [script = "", ...flags] = verb === "run" ? rest : [verb, ...rest];
   expect(Object.keys(manifest.scripts)).toContain(script);
   const command = /^node src\/main\.ts (\w+)$/.exec(manifest.scripts[script] ?? "")?.[1];
@@ -103,6 +107,14 @@ async function validateCompose(args: readonly string[], env: Invocation["env"]):
 function validateFiles({ args }: Invocation): void {
   const missing = args.filter((arg) => arg.startsWith("deploy/") && !existsSync(join(ROOT, arg)));
   expect(missing).toEqual([]);
+}
+
+function validateNpx(
+  { args: [program = "", ...args], env }: Invocation,
+  shell: RecordingShell,
+): void | Promise<void> {
+  if (program === "idtoken-authz") return validateProgram({ program, args, env }, shell);
+  return expect([program, args[0]]).toEqual(["vitest", "run"]);
 }
 
 function validateProgram(invocation: Invocation, shell: RecordingShell): void | Promise<void> {

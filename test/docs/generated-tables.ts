@@ -4,6 +4,7 @@ import { doctorSettings } from "../../src/commands/doctor.ts";
 import { envoySettings } from "../../src/settings/envoy.ts";
 import { serveSettings } from "../../src/settings/serve.ts";
 import { settingRows } from "../../src/settings/table.ts";
+import { upOwnSettings } from "../../src/settings/up.ts";
 import { LOG_EVENTS } from "../../src/telemetry/log-events.ts";
 import { ROOT } from "../support/server-process.ts";
 
@@ -14,6 +15,7 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "docs/settings.md": {
     serve: settingsTable(serveSettings),
     envoy: settingsTable(envoySettings),
+    up: settingsTable(upOwnSettings),
     doctor: settingsTable(doctorSettings),
   },
   "docs/operations.md": {

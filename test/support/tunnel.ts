@@ -23,22 +23,25 @@ export interface TunnelOptions {
 }
 
 /** The whole path of a TCP connection; only Google's parts are stand-ins. */
-export interface Tunnel extends AsyncDisposable {
-  readonly google: Google;
-  readonly tcpService: TcpService;
-  readonly tunnelServer: EnvoyProcess;
+export interface Tunnel extends TunnelService {
   readonly authServer: ServerProcess;
   readonly tunnelClient: EnvoyProcess;
   /** Where TCP clients connect. */
   readonly port: number;
+}
+
+/** The far end of the tunnel, in a private service on the stand-in for Cloud Run. */
+export interface TunnelService extends AsyncDisposable {
+  readonly google: Google;
+  readonly tcpService: TcpService;
+  readonly tunnelServer: EnvoyProcess;
   /** The folder with the certificates of both ends. */
   readonly certDir: string;
 }
 
-/** Starts every part of the tunnel, the TCP server first. */
-export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> {
-  const { onStep = () => {}, client = "tunnel-client" } = options;
-  const { serveFlags = [], envoyFlags = [] } = options;
+/** Starts the far end of the tunnel, the TCP server first. */
+export async function startTunnelService(options: TunnelOptions = {}): Promise<TunnelService> {
+  const { onStep = () => {}, client, envoyFlags = [] } = options;
   await using parts = new AsyncDisposableStack();
   const certs = parts.use(await makeTemporaryFolder());
   await runOrThrow(["certs", certs.path]);
@@ -47,33 +50,37 @@ export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> 
   const tcpService = parts.use(await startTcpService());
   onStep(`TCP server on port ${tcpService.port}`);
 
-  const certDirFlag = `--cert-dir=${certs.path}`;
-  const target = `127.0.0.1:${tcpService.port}`;
-  const tunnelServer = parts.use(
-    await startEnvoy("tunnel-server", [
-      "--port=0",
-      `--target=${target}`,
-      certDirFlag,
-      ...envoyFlags,
-    ]),
-  );
+  const target = `--target=127.0.0.1:${tcpService.port}`;
+  const flags = ["--port=0", target, `--cert-dir=${certs.path}`, ...envoyFlags];
+  const tunnelServer = parts.use(await startEnvoy("tunnel-server", flags));
   const containerPort = tunnelServer.port("http");
   onStep(`tunnel-server Envoy on the container port, ${containerPort}`);
 
-  const google = parts.use(
-    await startGoogle({
-      ...options,
-      services: [
-        {
-          host: TUNNEL_HOST,
-          audiences: [TUNNEL_AUDIENCE],
-          containerPort,
-          containerProtocol: "h2c",
-          public: client === "tunnel-client-public",
-        },
-      ],
-    }),
-  );
+  const service = {
+    host: TUNNEL_HOST,
+    audiences: [TUNNEL_AUDIENCE],
+    containerPort,
+    containerProtocol: "h2c",
+    public: client === "tunnel-client-public",
+  } as const;
+  const google = parts.use(await startGoogle({ ...options, services: [service] }));
+  const all = parts.move();
+  return {
+    google,
+    tcpService,
+    tunnelServer,
+    certDir: certs.path,
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+/** Starts every part of the tunnel, the far end first. */
+export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> {
+  const { onStep = () => {}, client = "tunnel-client" } = options;
+  const { serveFlags = [], envoyFlags = [] } = options;
+  await using parts = new AsyncDisposableStack();
+  const service = parts.use(await startTunnelService(options));
+  const { google, certDir } = service;
 
   const authServer = parts.use(
     await startServer([
@@ -90,7 +97,7 @@ export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> 
       [
         ...google.serviceFlags(TUNNEL_HOST),
         "--listen=127.0.0.1:0",
-        certDirFlag,
+        `--cert-dir=${certDir}`,
         ...envoyFlags,
         ...(client === "tunnel-client-public" ? [] : [`--authz=${authServer.address}`]),
       ],
@@ -102,13 +109,10 @@ export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> 
 
   const all = parts.move();
   return {
-    google,
-    tcpService,
-    tunnelServer,
+    ...service,
     authServer,
     tunnelClient,
     port,
-    certDir: certs.path,
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }

@@ -51,9 +51,13 @@ describe("checkMint", () => {
   it("gives up after the timeout", async () => {
     const hanging = { ...credential({}), mint: () => new Promise<never>(() => {}) };
     await expect(checkMint(hanging, "a", 10)).rejects.toEqual(
-      new CheckFailure("no answer within 10 ms", "try again with a longer --timeout", {
-        code: "mint_timeout",
-      }),
+      new CheckFailure(
+        "no answer within 10 ms",
+        "try again, with more time: --mint-timeout, or doctor's --timeout",
+        {
+          code: "mint_timeout",
+        },
+      ),
     );
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+  configVersion,
   hasFeature,
   isVersionFeature,
   lossWithout,
@@ -48,4 +49,13 @@ describe("isVersionFeature", () => {
     expect(isVersionFeature("listener-keepalive")).toBe(true);
     expect(isVersionFeature("push")).toBe(false);
   });
+});
+
+it.each([
+  ["1.36.4", "1.36"],
+  ["1.40.0", "1.40"],
+  ["1.41.2", "1.40"],
+  ["2.0.0", "1.40"],
+])("writes configs for Envoy %s as for %s", (release, version) => {
+  expect(configVersion(release)).toBe(version);
 });

@@ -3,8 +3,8 @@ import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { listen } from "../../../src/http/listen.ts";
-import { parseAddress, type Address } from "../../../src/system/address.ts";
+import { findFreeAddress, listen } from "../../../src/http/listen.ts";
+import { parseAddress, parseTcpAddress, type Address } from "../../../src/system/address.ts";
 import { StartError } from "../../../src/system/errors.ts";
 import { listenOnLoopback } from "../../support/loopback.ts";
 import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
@@ -77,5 +77,20 @@ describe("listen on a Unix domain socket", () => {
 
   it("refuses a path in a folder that does not exist", async () => {
     await expect(listenOn(unix("missing/a.sock"))).rejects.toThrow("its folder does not exist");
+  });
+});
+
+describe("findFreeAddress", () => {
+  it("chooses a port that another program can listen on then", async () => {
+    const found = await findFreeAddress(parseTcpAddress("127.0.0.1:0"));
+    expect(await listenOn(found)).toEqual(found);
+  });
+
+  it("names an address that is taken, and the reason", async () => {
+    await using server = createServer();
+    const port = await listenOnLoopback(server);
+    await expect(findFreeAddress(parseTcpAddress(`127.0.0.1:${port}`))).rejects.toThrow(
+      `127.0.0.1:${port}: cannot listen: the address is already in use`,
+    );
   });
 });

@@ -1,0 +1,164 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { readCheckSecret } from "../access/check-secret.ts";
+import { describeFinding, probeMint, probeService } from "../doctor/probe.ts";
+import { findEnvoy } from "../envoy/binary.ts";
+import { needsAuthServer, renderEnvoyConfig } from "../envoy/configs.ts";
+import { superviseEnvoy, type EnvoyEvents, type SupervisedEnvoy } from "../envoy/supervisor.ts";
+import { configVersion } from "../envoy/versions.ts";
+import { startWatchdog } from "../envoy/watchdog.ts";
+import { findFreeAddress } from "../http/listen.ts";
+import { serveHealth, startServer, type RunningServer, type ServerContext } from "../server.ts";
+import { noteTrafficTag } from "../settings/envoy.ts";
+import type { UpOptions } from "../settings/up.ts";
+import type { Address, TcpAddress } from "../system/address.ts";
+import { makePrivateFolder } from "../system/private-folder.ts";
+
+/** Long enough for a service that Cloud Run has to start first. */
+const PROBE_TIMEOUT_MS = 30_000;
+
+export interface UpContext extends Omit<ServerContext, "envoy"> {
+  /** Reports one line to the person who waits. */
+  readonly step: (text: string) => void;
+  /** Aborted, the next step does not begin. */
+  readonly signal: AbortSignal;
+  /** What was started, to be disposed of in any case. */
+  readonly parts: AsyncDisposableStack;
+}
+
+/** What runs when all has started. */
+export interface Up {
+  readonly envoy: SupervisedEnvoy;
+  /** Absent where the config needs no tokens. */
+  readonly server: RunningServer | undefined;
+  /** Where Envoy accepts connections, with the chosen port. */
+  readonly listen: TcpAddress;
+  /** Whose tokens the requests get, if it is known. */
+  readonly account: string | undefined;
+}
+
+/**
+ * Starts the auth server on a private socket, makes sure that it can mint and that the service lets
+ * its token in, and starts Envoy. Throws a StartError of one line for the first of these that fails.
+ */
+export async function startUp(options: UpOptions, context: UpContext): Promise<Up> {
+  const { env, clock, step, signal, parts } = context;
+  const binary = await findEnvoy({ named: options.binary, env, onProgress: step, signal });
+  step(`Envoy ${binary.version}, ${binary.path}`);
+  const listen = await findFreeAddress(options.envoy.listen);
+  const { paths, watchdog } = await makePlace(parts);
+  const { server, secret } = await copyCheckSecret(options.server, paths.checkSecret);
+  const envoy = superviseEnvoy(
+    {
+      binary: binary.path,
+      configFile: paths.config,
+      adminAddressFile: paths.adminAddress,
+      env: { ...env, ...secret },
+      clock,
+      events: reportEvents(context),
+    },
+    watchdog,
+  );
+  signal.throwIfAborted();
+  const authz: Address = { kind: "unix", path: paths.authz };
+  const isolated = { ...options, server };
+  const running = await startTokens(isolated, authz, { ...context, envoy });
+  const account = running && (await findAccount(isolated, running, context));
+  signal.throwIfAborted();
+  const admin = options.envoy.admin === "none" ? undefined : options.envoy.admin;
+  const { text, losses } = renderEnvoyConfig(options.name, {
+    ...options.envoy,
+    listen,
+    authz,
+    admin: admin ?? { kind: "unix", path: paths.admin },
+    envoyVersion: configVersion(binary.version),
+  });
+  for (const note of [...losses, noteTrafficTag(options.envoy)]) {
+    if (note !== undefined) step(note);
+  }
+  await writeFile(paths.config, text, { mode: 0o600 });
+  parts.defer(envoy.kill);
+  await envoy.start();
+  return { envoy, server: running, listen, account };
+}
+
+/** Makes a private folder, which goes when this process ends, however it ends. */
+async function makePlace(parts: AsyncDisposableStack) {
+  const { path } = parts.use(await makePrivateFolder("authz.sock"));
+  const watchdog = await startWatchdog(path);
+  parts.defer(watchdog.close);
+  const paths = {
+    config: join(path, "envoy.yaml"),
+    adminAddress: join(path, "admin"),
+    admin: join(path, "admin.sock"),
+    authz: join(path, "authz.sock"),
+    checkSecret: join(path, "check-secret"),
+  };
+  return { paths, watchdog };
+}
+
+/**
+ * Copies the check secret, if there is one: Envoy reads it at its start only, so that both have to
+ * go on with the same one until a restart.
+ */
+async function copyCheckSecret(server: UpOptions["server"], copy: string) {
+  if (server.checkSecretFile === undefined) return { server };
+  const secret = await readCheckSecret(server.checkSecretFile);
+  await writeFile(copy, secret, { mode: 0o600 });
+  return { server: { ...server, checkSecretFile: copy }, secret: { CHECK_SECRET: secret } };
+}
+
+/** Starts the auth server or, for a config without tokens, health and metrics alone. */
+async function startTokens(
+  { name, server }: UpOptions,
+  listen: Address,
+  context: UpContext & { readonly envoy: SupervisedEnvoy },
+): Promise<RunningServer | undefined> {
+  const { envoy, log, step, parts } = context;
+  if (needsAuthServer(name)) {
+    const running = await startServer({ ...server, listen }, context);
+    parts.defer(running.close);
+    const { type, principal } = running.credential;
+    step(`auth server, with ${describeCredential(type, principal)}`);
+    return running;
+  }
+  if (server.adminListen) parts.defer(await serveHealth(server.adminListen, envoy, log));
+  return undefined;
+}
+
+function describeCredential(type: string, principal: string): string {
+  return principal === "" ? `a credential (${type})` : `the credential of ${principal} (${type})`;
+}
+
+/** Mints and calls the service, unless told not to. Resolves with the account that it sees. */
+async function findAccount(
+  { envoy, server: { audiences }, probe }: UpOptions,
+  server: RunningServer,
+  { step, signal }: UpContext,
+): Promise<string> {
+  const [audience] = audiences;
+  if (!probe || audience === undefined) return server.credential.principal;
+  const minted = await probeMint(server, audience);
+  step(describeFinding(minted));
+  signal.throwIfAborted();
+  const { service, connectTo, serviceCa } = envoy;
+  if (service !== undefined) {
+    const called = { service, connectTo, serviceCa, audience, timeoutMs: PROBE_TIMEOUT_MS };
+    step(describeFinding(await probeService(called, minted.value)));
+  }
+  return minted.value.email;
+}
+
+function reportEvents({ log, step }: UpContext): EnvoyEvents {
+  return {
+    line: ({ level, text }) => log[level]({ event: "envoy_log" }, text),
+    ended: (how, pauseMs) => {
+      log.error({ event: "envoy_ended", how, restartInMs: pauseMs }, "Envoy ended by itself");
+      step(`Envoy ended by itself (${how}): starting it again in ${pauseMs} ms`);
+    },
+    restarted: () => {
+      log.info({ event: "envoy_restarted" }, "Envoy accepts connections again");
+      step("Envoy accepts connections again");
+    },
+  };
+}

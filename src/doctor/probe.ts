@@ -1,0 +1,47 @@
+import type { IdToken } from "../tokens/id-token.ts";
+import { StartError } from "../system/errors.ts";
+import { CheckFailure, type Finding } from "./checklist.ts";
+import { describeMint, type Minted } from "./mint-check.ts";
+import { callService, type ServiceOptions } from "./service-check.ts";
+
+/** The token of a credential, for an audience. */
+export interface TokenGiver {
+  readonly token: (audience: string) => IdToken | Promise<IdToken>;
+  readonly credential: { readonly principal: string };
+}
+
+/** Mints one token. Throws a StartError of one line, with what to do. */
+export async function probeMint(
+  { token, credential }: TokenGiver,
+  audience: string,
+): Promise<Finding<Minted>> {
+  return orStartError(() => describeMint(() => token(audience), audience, credential.principal));
+}
+
+/** Calls the service once. Throws a StartError of one line, with what to do, if it is refused. */
+export async function probeService(
+  options: ServiceOptions,
+  minted: Minted,
+): Promise<Finding<number>> {
+  return orStartError(() => callService(options, minted));
+}
+
+async function orStartError<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!(error instanceof CheckFailure)) throw error;
+    throw new StartError(describeFinding(error), { cause: error });
+  }
+}
+
+/** What was found, and what to do about it, on one line. */
+export function describeFinding({
+  message,
+  remedy,
+}: {
+  readonly message: string;
+  readonly remedy?: string | undefined;
+}): string {
+  return remedy === undefined ? message : `${message} → ${remedy}`;
+}

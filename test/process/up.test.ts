@@ -1,0 +1,150 @@
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { findEnvoy } from "../support/envoy-binary.ts";
+import { API_AUDIENCE, API_HOST } from "../support/gateway.ts";
+import { startGoogle, type Google } from "../support/google.ts";
+import { startHttpService } from "../support/http-service.ts";
+import { listenOnLoopback } from "../support/loopback.ts";
+import { runMain } from "../support/server-process.ts";
+import { createServiceAccount } from "../support/service-account.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+import { startUp } from "../support/up.ts";
+
+const FORBIDDEN_HOST = "closed-abc123-ew.a.run.app";
+const FAILING_HOST = "failing-abc123-ew.a.run.app";
+
+const parts = new AsyncDisposableStack();
+let google: Google;
+let envoy = "";
+
+beforeAll(async () => {
+  envoy = await findEnvoy();
+  const container = parts.use(
+    await startHttpService({
+      request: (request, response) => {
+        response.statusCode = request.headers.host === FAILING_HOST ? 500 : 200;
+        response.end();
+      },
+    }),
+  );
+  const service = (host: string, invokers?: readonly string[]) => ({
+    host,
+    audiences: [`https://${host}`],
+    ...(invokers && { invokers }),
+    ...container,
+  });
+  google = parts.use(
+    await startGoogle({
+      services: [service(API_HOST), service(FAILING_HOST), service(FORBIDDEN_HOST, [])],
+    }),
+  );
+});
+afterAll(() => parts.disposeAsync());
+
+/** Runs `up gateway`, which is expected to end by itself; the last line on standard error. */
+async function fail(
+  flags: readonly string[],
+  env: NodeJS.ProcessEnv = { ENVOY_BIN: envoy },
+  host = API_HOST,
+): Promise<{ readonly code: number | null; readonly last: string | undefined }> {
+  const all = [`--credentials=${google.keyFile}`, ...google.serviceFlags(host)];
+  const { code, stderr } = await runMain(
+    ["up", "gateway", "--listen=127.0.0.1:0", ...all, ...flags],
+    env,
+  );
+  return { code, last: stderr.trimEnd().split("\n").at(-1) };
+}
+
+describe("what keeps up from starting is one clear line and an exit code", () => {
+  it("where the key was deleted, with doctor's remedy", async () => {
+    await using folder = await makeTemporaryFolder();
+    const key = join(folder.path, "key.json");
+    await createServiceAccount({ tokenUri: google.endpoint.url }).writeTo(key);
+    const { code, last } = await fail([`--credentials=${key}`]);
+    expect(code).toBe(1);
+    expect(last).toMatch(/invalid_grant.* → .*gcloud iam service-accounts keys list/);
+  });
+
+  it("where there is no key", async () => {
+    expect(await fail(["--credentials=/none.json"])).toMatchObject({
+      code: 1,
+      last: expect.stringContaining("/none.json"),
+    });
+  });
+
+  it("where the account may not call the service, with the command that lets it", async () => {
+    const { code, last } = await fail([], { ENVOY_BIN: envoy }, FORBIDDEN_HOST);
+    expect(code).toBe(1);
+    expect(last).toMatch(
+      /answered 403.* → grant roles\/run\.invoker.*gcloud run services add-iam-policy-binding closed /,
+    );
+  });
+
+  it("where the port is taken", async () => {
+    await using server = createServer();
+    const port = await listenOnLoopback(server);
+    expect(await fail([`--listen=127.0.0.1:${port}`])).toEqual({
+      code: 1,
+      last: `127.0.0.1:${port}: cannot listen: the address is already in use`,
+    });
+  });
+
+  it("where there is no Envoy and none can be fetched", async () => {
+    await using home = await makeTemporaryFolder();
+    const { code, last } = await fail([], { PATH: "/none", HOME: home.path });
+    expect(code).toBe(1);
+    expect(last).toMatch(/^no Envoy found, and .* bring Envoy 1\.36 or newer/);
+  });
+
+  it("where Envoy refuses its config", async () => {
+    const { code, last } = await fail(["--service-ca=/none.crt", "--no-probe"]);
+    expect({ code, last }).toEqual({
+      code: 1,
+      last: "Envoy ended (exit code 1): Invalid path: /none.crt",
+    });
+  });
+
+  it("where the service cannot be reached", async () => {
+    const { code, last } = await fail(["--connect-to=127.0.0.1:1"]);
+    expect(code).toBe(1);
+    expect(last).toMatch(/^127\.0\.0\.1:1: .*refused → /);
+  });
+
+  it("where the usage is wrong: every fault, and nothing else", async () => {
+    const { code, stderr, stdout } = await runMain([
+      "up",
+      "gateway",
+      "--authz=x",
+      "--refresh-at=2",
+    ]);
+    expect(code).toBe(2);
+    expect(stdout).toBe("");
+    const named = stderr.match(/^--[a-z-]+/gm);
+    expect(new Set(named)).toEqual(new Set(["--authz", "--refresh-at", "--service-url"]));
+    expect(stderr.trimEnd().split("\n")).toHaveLength(3);
+  });
+});
+
+const flagsOf = (host: string) => [`--credentials=${google.keyFile}`, ...google.serviceFlags(host)];
+
+it("is ready where the service itself fails, and says so", async () => {
+  await using up = await startUp("gateway", flagsOf(FAILING_HOST));
+  expect(await up.step("answered 500")).toContain(" → ");
+});
+
+it("neither mints nor calls before it is ready with --no-probe", async () => {
+  const before = google.cloudRun.requests.length;
+  await using up = await startUp("gateway", [...flagsOf(FORBIDDEN_HOST), "--no-probe"]);
+  expect(up.ready).toContain(`leads to https://${FORBIDDEN_HOST}`);
+  expect(google.cloudRun.requests).toHaveLength(before);
+});
+
+it("needs neither credential nor auth server for a public service", async () => {
+  const service = google.serviceFlags(API_HOST);
+  await using certs = await makeTemporaryFolder();
+  await runMain(["certs", join(certs.path, "certs")]);
+  const flags = [...service, `--cert-dir=${certs.path}/certs`, "--admin-listen=127.0.0.1:0"];
+  await using up = await startUp("tunnel-client-public", flags);
+  expect(up.ready).toBe(`ready: 127.0.0.1:${up.port} leads to ${API_AUDIENCE}`);
+});

@@ -1,0 +1,85 @@
+import { createServer } from "node:https";
+import type { RequestListener } from "node:http";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { probeMint, probeService } from "../../../src/doctor/probe.ts";
+import { createCertificateAuthority } from "../../../src/envoy/certificates.ts";
+import { MintError, StartError } from "../../../src/system/errors.ts";
+import { listenOnLoopback } from "../../support/loopback.ts";
+import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
+
+const HOST = "svc-abc123-ew.a.run.app";
+const ACCOUNT = "caller@project.iam.gserviceaccount.com";
+
+/** Probes a service that answers with a status; also the requests that it got. */
+async function probe(status: number) {
+  await using folder = await makeTemporaryFolder();
+  const ca = await createCertificateAuthority("CA");
+  const issued = await ca.issue({ commonName: HOST, dnsNames: [HOST], usage: "server", days: 1 });
+  const caFile = join(folder.path, "ca.crt");
+  await writeFile(caFile, ca.certificatePem);
+  const seen: (string | undefined)[] = [];
+  const answer: RequestListener = (request, response) => {
+    seen.push(request.headers.authorization);
+    response.writeHead(status).end();
+  };
+  await using server = createServer({ cert: issued.certificatePem, key: issued.privateKeyPem });
+  server.on("request", answer);
+  const port = await listenOnLoopback(server);
+  const finding = await probeService(
+    {
+      service: { kind: "tcp", host: HOST, port: 443 },
+      connectTo: { kind: "tcp", host: "127.0.0.1", port },
+      serviceCa: caFile,
+      audience: `https://${HOST}`,
+      timeoutMs: 5000,
+    },
+    { token: "the.id.token", email: ACCOUNT },
+  );
+  return { finding, seen };
+}
+
+describe("the call of the service before up is ready", () => {
+  it.each([200, 404])("is one, with the token; %i will do", async (status) => {
+    const { finding, seen } = await probe(status);
+    expect(finding).toMatchObject({ value: status });
+    expect(finding.remedy).toBeUndefined();
+    expect(seen).toEqual(["Bearer the.id.token"]);
+  });
+
+  it.each([429, 500, 503])("warns of a service that fails itself with %i", async (status) => {
+    const { finding } = await probe(status);
+    expect(finding.message).toContain(`answered ${status}`);
+    expect(finding.remedy).toContain("gcloud run services logs read svc");
+  });
+
+  it.each([
+    [401, "audience"],
+    [403, "roles/run.invoker"],
+  ])("fails for %i, on one line with the remedy", async (status, remedy) => {
+    await expect(probe(status)).rejects.toThrow(StartError);
+    await expect(probe(status)).rejects.toThrow(remedy);
+  });
+});
+
+describe("the mint before up is ready", () => {
+  it("fails on one line with doctor's remedy", async () => {
+    const refused = new MintError(
+      "mint_rejected",
+      "the token endpoint answered 400: invalid_grant",
+      {
+        peerCode: "invalid_grant",
+      },
+    );
+    const server = {
+      token: () => Promise.reject(refused),
+      credential: { principal: ACCOUNT },
+    };
+    const probing = probeMint(server, `https://${HOST}`);
+    await expect(probing).rejects.toThrow(StartError);
+    await expect(probing).rejects.toThrow(
+      `invalid_grant → check whether this key still exists, gcloud iam service-accounts keys list`,
+    );
+  });
+});
