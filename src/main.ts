@@ -65,7 +65,7 @@ async function runCommand(
     }
     case "envoy": {
       const { envoyCommand, envoyHelp } = await import("./commands/envoy.ts");
-      return help ? print(envoyHelp()) : envoyCommand(argv, io);
+      return help ? print(envoyHelp()) : envoyCommand(argv, env, io);
     }
     case "doctor": {
       const { doctorCommand, doctorHelp } = await import("./commands/doctor.ts");

@@ -21,9 +21,10 @@ export const envoyHelp = () =>
  */
 export async function envoyCommand(
   argv: readonly string[],
+  env: NodeJS.ProcessEnv,
   io: { readonly stdout: (text: string) => void; readonly stderr: (text: string) => void },
 ): Promise<number> {
-  const { name, options } = parseEnvoyFlags(argv);
+  const { name, options } = parseEnvoyFlags(argv, env);
   const { text, losses } = renderEnvoyConfig(name, options);
   if (options.output === undefined) io.stdout(text);
   else await writeConfig(options.output, text);

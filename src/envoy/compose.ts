@@ -168,7 +168,9 @@ function fillPlaceholders(document: Document, values: Readonly<Record<string, un
       const [placeholder, name = ""] = new RegExp(PLACEHOLDER.source).exec(node.value) ?? [];
       if (placeholder === undefined) return undefined;
       if (node.type === "PLAIN" && placeholder === node.value) {
-        return document.createNode(valueOf(name));
+        const value = document.createNode(valueOf(name));
+        if (node.anchor !== undefined) (value as Scalar).anchor = node.anchor;
+        return value;
       }
       node.value = node.value.replaceAll(PLACEHOLDER, (_, each: string) => String(valueOf(each)));
       return undefined;

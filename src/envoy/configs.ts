@@ -28,6 +28,8 @@ const FEATURES = [
   "push",
   /** The config uses the auth server. */
   "tokens",
+  /** Clients may use methods that HTTP libraries do not know. */
+  "any-method",
   /** A tunnel's POST passes through an HTTP connection manager. */
   "http-hop",
 ] as const;
@@ -64,7 +66,7 @@ client's certificate decides who gets in.`,
   },
   gateway: {
     part: "gateway",
-    features: ["checks", "audience-by-route"],
+    features: ["checks", "audience-by-route", "any-method"],
     about: `Accepts HTTP/1.1, HTTP/2 without TLS and gRPC on one port and sends each request to a private Cloud
 Run service, with an ID token from the auth server.
 
@@ -173,13 +175,15 @@ function exampleExports(name: EnvoyConfigName, placeholders: ReadonlySet<string>
     LISTEN_PORT: isGateway ? "9090" : "7777",
     PORT: "8080    # set by Cloud Run in the container",
     CERT_DIR: `/etc/tunnel/certs    # contains ca.crt, ${files}`,
-    AUTHZ_CLUSTER_TYPE: "STATIC    # STRICT_DNS if the address is a name",
+    AUTHZ_CLUSTER_TYPE: "STATIC    # LOGICAL_DNS if the address is a name",
     AUTHZ_ADDRESS:
       "'{socket_address: {address: 127.0.0.1, port_value: 8080}}'    # or '{pipe: {path: /run/authz.sock}}'",
     AUDIENCE: `https://${host}    # must be allowed by the auth server`,
     SERVICE_HOST: host,
     SERVICE_ADDRESS: `${host}    # where to connect; usually the same`,
     SERVICE_PORT: "443",
+    ALLOW_ORIGINS: `'[]'    # or '["https://app.example.com"]'`,
+    TOKEN_HEADER: "authorization    # as in the auth server's --token-header",
     SERVICE_CA: "/etc/ssl/certs/ca-certificates.crt",
     TARGET_CLUSTER_TYPE: "STATIC    # STRICT_DNS if the host is a name",
     TARGET_HOST: "127.0.0.1",

@@ -13,6 +13,10 @@ export interface EnvoyOptions {
   readonly service?: TcpAddress | undefined;
   /** The audience of the service's tokens. */
   readonly audience?: string | undefined;
+  /** Web origins that may use a gateway besides its own. */
+  readonly allowOrigins?: readonly string[] | undefined;
+  /** The header that Envoy sets to a pushed token. */
+  readonly tokenHeader?: string | undefined;
   /** Where to connect instead of to `service`. */
   readonly connectTo?: TcpAddress | undefined;
   /** Path of a PEM bundle with the CA of the service's certificate. */
@@ -29,10 +33,16 @@ export interface EnvoyOptions {
 export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unknown>> {
   const { listen, admin, authz, service, audience, serviceCa, certDir, port, target } = options;
   const reached = options.connectTo ?? service;
+  const { allowOrigins, tokenHeader } = options;
   return {
     ...(listen && { LISTEN_HOST: listen.host, LISTEN_PORT: listen.port }),
     ...(admin && { ADMIN: admin === "none" ? {} : { address: envoyAddress(admin) } }),
-    ...(authz && { AUTHZ_CLUSTER_TYPE: clusterType(authz), AUTHZ_ADDRESS: envoyAddress(authz) }),
+    ...(authz && {
+      AUTHZ_CLUSTER_TYPE: isName(authz) ? "LOGICAL_DNS" : "STATIC",
+      AUTHZ_ADDRESS: envoyAddress(authz),
+    }),
+    ...(allowOrigins && { ALLOW_ORIGINS: allowOrigins }),
+    ...(tokenHeader !== undefined && { TOKEN_HEADER: tokenHeader }),
     ...(service && { SERVICE_HOST: service.host }),
     ...(audience !== undefined && { AUDIENCE: audience }),
     ...(reached && { SERVICE_ADDRESS: reached.host, SERVICE_PORT: reached.port }),
@@ -40,7 +50,7 @@ export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unkn
     ...(certDir !== undefined && { CERT_DIR: certDir }),
     ...(port !== undefined && { PORT: port }),
     ...(target && {
-      TARGET_CLUSTER_TYPE: clusterType(target),
+      TARGET_CLUSTER_TYPE: isName(target) ? "STRICT_DNS" : "STATIC",
       TARGET_HOST: target.host,
       TARGET_PORT: target.port,
     }),
@@ -53,8 +63,8 @@ export function urlOf({ host, port }: TcpAddress): string {
 }
 
 /** Names must be resolved again and again; IP addresses and sockets need no resolution. */
-function clusterType(address: Address): "STATIC" | "STRICT_DNS" {
-  return address.kind === "tcp" && isIP(address.host) === 0 ? "STRICT_DNS" : "STATIC";
+function isName(address: Address): boolean {
+  return address.kind === "tcp" && isIP(address.host) === 0;
 }
 
 /** An address as Envoy's `core.v3.Address`. */

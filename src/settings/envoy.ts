@@ -13,6 +13,7 @@ import {
   type TcpAddress,
 } from "../system/address.ts";
 import { UsageError } from "../system/errors.ts";
+import { serveSettings } from "./serve.ts";
 import {
   firstPositional,
   one,
@@ -67,6 +68,23 @@ export const envoySettings = {
     },
     (text) => parseAddress(text, 1),
   ),
+  tokenHeader: one(
+    {
+      ...serveSettings.tokenHeader,
+      default: "authorization",
+      help: "Header that carries the token, as in the auth server's --token-header.",
+    },
+    (text) => serveSettings.tokenHeader.read([text]),
+  ),
+  allowOrigins: {
+    flag: "allow-origin",
+    env: "ALLOW_ORIGIN",
+    placeholder: "ORIGIN",
+    default: "none",
+    help: "Web origins whose pages may use the gateway besides its own pages, for example https://app.example.com. Repeat the flag or separate origins by commas.",
+    read: (texts: readonly string[]) =>
+      texts.flatMap((text) => text.split(",")).flatMap((text) => parseOrigin(text.trim())),
+  },
   admin: one(
     {
       flag: "admin",
@@ -157,7 +175,7 @@ const TUNNEL_CLIENT: FlagsOfConfig = {
   needs: ["service"],
 };
 const GATEWAY: FlagsOfConfig = {
-  uses: [...CLIENT_FLAGS, "authz", "audience"],
+  uses: [...CLIENT_FLAGS, "authz", "audience", "allowOrigins"],
   needs: ["service"],
   defaults: { listen: "127.0.0.1:9090" },
 };
@@ -165,15 +183,21 @@ const GATEWAY: FlagsOfConfig = {
 /** The flags that each config uses besides those of all configs, the flags it needs, and its own defaults. */
 const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
   "tunnel-client": TUNNEL_CLIENT,
-  "tunnel-client-push": TUNNEL_CLIENT,
+  "tunnel-client-push": { ...TUNNEL_CLIENT, uses: [...TUNNEL_CLIENT.uses, "tokenHeader"] },
   "tunnel-client-public": { uses: [...CLIENT_FLAGS, "certDir"], needs: ["service"] },
   "tunnel-server": { uses: ["port", "target", "certDir"] },
   gateway: GATEWAY,
-  "gateway-push": GATEWAY,
+  "gateway-push": { ...GATEWAY, uses: [...GATEWAY.uses, "tokenHeader"] },
 };
 
-/** Reads NAME and its flags. Throws a UsageError that lists every fault. */
-export function parseEnvoyFlags(argv: readonly string[]): {
+/**
+ * Reads NAME and its flags, and the environment where a flag has a variable. Throws a UsageError
+ * that lists every error.
+ */
+export function parseEnvoyFlags(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+): {
   readonly name: EnvoyConfigName;
   readonly options: EnvoyFlags;
 } {
@@ -183,7 +207,7 @@ export function parseEnvoyFlags(argv: readonly string[]): {
   const faults = known || name === "" ? [] : [`NAME ${JSON.stringify(name)}: must be ${names}`];
   try {
     const settings = known ? settingsOf(name) : envoySettings;
-    const { values } = parseSettings(settings, argv, {}, [`NAME (${names})`]);
+    const { values } = parseSettings(settings, argv, env, [`NAME (${names})`]);
     if (known) return { name, options: withAudience(values) };
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
@@ -217,17 +241,24 @@ export function settingsOf(name: EnvoyConfigName): {
   const entries = (Object.keys(envoySettings) as Key[]).map((key) => {
     const setting = envoySettings[key];
     const byDefault = defaults[key];
+    if (!FLAGS_OF_ALL.has(key) && !uses.includes(key)) return [key, unused(setting, name)];
     const read = (texts: readonly string[]) => {
-      if (FLAGS_OF_ALL.has(key) || uses.includes(key)) {
-        if (texts.length === 0 && needs.includes(key)) throw new Error("must be given");
-        return setting.read(texts.length === 0 && byDefault !== undefined ? [byDefault] : texts);
-      }
-      if (texts.length > 0) throw new Error(`${name} does not use this flag`);
-      return undefined;
+      if (texts.length === 0 && needs.includes(key)) throw new Error("must be given");
+      return setting.read(texts.length === 0 && byDefault !== undefined ? [byDefault] : texts);
     };
     return [key, { ...setting, read }];
   });
   return Object.fromEntries(entries) as { readonly [K in Key]: Setting<EnvoyFlags[K]> };
+}
+
+/** A setting whose flag is refused and whose variable is ignored. */
+function unused(setting: Setting<unknown>, name: string): Setting<undefined> {
+  const read = (texts: readonly string[]) => {
+    if (texts.length > 0) throw new Error(`${name} does not use this flag`);
+    return undefined;
+  };
+  const { flag, placeholder = "", help } = setting;
+  return { flag, placeholder, help, read };
 }
 
 function parseServiceUrl(text: string): TcpAddress {
@@ -236,6 +267,19 @@ function parseServiceUrl(text: string): TcpAddress {
     throw new Error("must be https://HOST or https://HOST:PORT, without a path");
   }
   return { kind: "tcp", host: host.toLowerCase(), port: parsePort(port) };
+}
+
+/** A web origin as browsers send it (RFC 6454, section 6.1); `none` stands for no origin. */
+function parseOrigin(text: string): readonly string[] {
+  if (text === "none") return [];
+  const url = URL.parse(text);
+  const isOrigin =
+    url !== null &&
+    /^https?:$/.test(url.protocol) &&
+    url.href === `${url.origin}/` &&
+    isHostname(url.hostname.replace(/^\[|\]$/g, ""));
+  if (!isOrigin) throw new Error("must be a web origin, as in https://app.example.com");
+  return [url.origin];
 }
 
 /** Envoy does not resolve names to listen on. */

@@ -69,7 +69,7 @@ describe.each(PLACES)("%s", (_, read) => {
   it("starts the program with valid flags", async () => {
     for (const { args, env } of await read()) {
       const parse = () =>
-        args[0] === "envoy" ? parseEnvoyFlags(args.slice(1)) : parseConfig(args, env);
+        args[0] === "envoy" ? parseEnvoyFlags(args.slice(1), env) : parseConfig(args, env);
       expect(parse).not.toThrow();
     }
   });

@@ -29,7 +29,7 @@ type Validate = (invocation: Invocation, shell: RecordingShell) => void | Promis
 /** The commands of this program: each set of flags goes through the command's own parser. */
 const COMMANDS: Readonly<Record<string, Validate>> = {
   serve: ({ args, env }) => void parseConfig(args, env),
-  envoy: ({ args }) => void parseEnvoyFlags(args),
+  envoy: ({ args }) => void parseEnvoyFlags(args, {}),
   up: ({ args, env }) => void parseUpFlags(args, env, false),
   doctor: ({ args, env }) => void parseDoctorFlags(args, env),
   certs: ({ args }) => expect(args).toHaveLength(1),

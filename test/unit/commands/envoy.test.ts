@@ -9,16 +9,20 @@ const ARGV = ["gateway", "--service-url=https://svc-abc123-ew.a.run.app"];
 /** Runs the command and returns what it printed. */
 async function run(argv: readonly string[]) {
   const printed = { stdout: "", stderr: "" };
-  const code = await envoyCommand(argv, {
-    stdout: (text) => void (printed.stdout += text),
-    stderr: (text) => void (printed.stderr += text),
-  });
+  const code = await envoyCommand(
+    argv,
+    {},
+    {
+      stdout: (text) => void (printed.stdout += text),
+      stderr: (text) => void (printed.stderr += text),
+    },
+  );
   return { code, ...printed };
 }
 
 describe("envoyCommand", () => {
   it("prints the config and resolves with 0", async () => {
-    const { name, options } = parseEnvoyFlags(ARGV);
+    const { name, options } = parseEnvoyFlags(ARGV, {});
     const { text } = renderEnvoyConfig(name, options);
     expect(await run(ARGV)).toEqual({ code: 0, stdout: text, stderr: "" });
   });
@@ -43,7 +47,7 @@ describe("envoyCommand", () => {
 
   it("prints nothing if a flag is wrong", async () => {
     const stdout = vi.fn<(text: string) => void>();
-    const result = envoyCommand(["gateway", "--audience="], { stdout, stderr: stdout });
+    const result = envoyCommand(["gateway", "--audience="], {}, { stdout, stderr: stdout });
     await expect(result).rejects.toThrow(UsageError);
     expect(stdout).not.toHaveBeenCalled();
   });

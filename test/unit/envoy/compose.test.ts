@@ -124,6 +124,11 @@ describe("a placeholder", () => {
     );
   });
 
+  it("passes its anchor on to the value", () => {
+    const list = { "main.yaml": "a: &x ${ANY}\nb: *x\n" };
+    expect(compose({ files: list, values: { ANY: [1] } })).toBe("a: &x\n  - 1\nb: *x\n");
+  });
+
   it("fails without a value, and names every one", () => {
     expect(() => compose({ files, values: {} })).toThrow("no value for ANY, TEXT");
   });

@@ -17,7 +17,7 @@ describe("envoyValues", () => {
   it.each([
     ["127.0.0.1", "STATIC"],
     ["::1", "STATIC"],
-    ["authz.internal", "STRICT_DNS"],
+    ["authz.internal", "LOGICAL_DNS"],
   ])("resolves the auth server's host %s as %s", (host, type) => {
     expect(envoyValues({ authz: tcp(host) })).toEqual({
       AUTHZ_CLUSTER_TYPE: type,

@@ -1,8 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { parseEnvoyFlags } from "../../../src/settings/envoy.ts";
+import { parseEnvoyFlags as parse } from "../../../src/settings/envoy.ts";
 import { UsageError } from "../../../src/system/errors.ts";
 
 const SERVICE = ["--service-url", "https://svc-abc123-ew.a.run.app"];
+
+/** Reads flags without an environment. */
+const parseEnvoyFlags = (argv: readonly string[]) => parse(argv, {});
 
 describe("parseEnvoyFlags", () => {
   it("gives every option its default", () => {
@@ -39,6 +42,36 @@ describe("parseEnvoyFlags", () => {
     ],
   ])("takes as audience %s", (_what, flags, audience) => {
     expect(parseEnvoyFlags(["gateway", ...SERVICE, ...flags]).options).toMatchObject({ audience });
+  });
+
+  it.each([
+    ["nothing", [], []],
+    ["none", ["--allow-origin=none"], []],
+    [
+      "several",
+      [
+        "--allow-origin=https://App.Example.com:443/,http://localhost:3000",
+        "--allow-origin=https://b.c",
+      ],
+      ["https://app.example.com", "http://localhost:3000", "https://b.c"],
+    ],
+    ["an IPv6 address", ["--allow-origin=http://[::1]:3000"], ["http://[::1]:3000"]],
+  ])("reads allowed origins as browsers send them: %s", (_what, flags, allowOrigins) => {
+    expect(parseEnvoyFlags(["gateway", ...SERVICE, ...flags]).options).toMatchObject({
+      allowOrigins,
+    });
+  });
+
+  it("reads ALLOW_ORIGIN and TOKEN_HEADER if the config uses them", () => {
+    const env = { ALLOW_ORIGIN: "https://a.b", TOKEN_HEADER: "proxy-authorization" };
+    expect(parse(["gateway-push", ...SERVICE], env).options).toMatchObject({
+      allowOrigins: ["https://a.b"],
+      tokenHeader: "proxy-authorization",
+    });
+    expect(parse(["tunnel-server"], env).options).toMatchObject({
+      allowOrigins: undefined,
+      tokenHeader: undefined,
+    });
   });
 
   it("leaves options undefined that the config does not use", () => {
@@ -84,6 +117,14 @@ describe("parseEnvoyFlags", () => {
       "--audience",
     ],
     ["a release without configs", ["tunnel-server", "--envoy-version=1.35"], "1.36 to 1.40"],
+    ["any origin", ["gateway", ...SERVICE, "--allow-origin=*"], "must be a web origin"],
+    [
+      "an origin with a path",
+      ["gateway", ...SERVICE, "--allow-origin=https://a.b/c"],
+      "a web origin",
+    ],
+    ["the opaque origin", ["gateway", ...SERVICE, "--allow-origin=null"], "must be a web origin"],
+    ["another header", ["gateway-push", ...SERVICE, "--token-header=cookie"], "--token-header"],
     ["an audience of two lines", ["gateway", ...SERVICE, "--audience=a\nb"], "--audience"],
   ])("refuses %s", (_what, argv, rule) => {
     expect(() => parseEnvoyFlags(argv)).toThrow(UsageError);

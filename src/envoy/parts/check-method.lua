@@ -1,0 +1,3 @@
+function envoy_on_request(request)
+  request:headers():replace(":method", "GET")
+end
