@@ -5,6 +5,7 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from "node:http";
+import type { Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
@@ -12,31 +13,19 @@ import { runCommand } from "../support/command.ts";
 import { startEnvoy } from "../support/envoy-process.ts";
 import { createGate } from "../support/gate.ts";
 import { API_AUDIENCE, API_HOST, startGateway, type Gateway } from "../support/gateway.ts";
-import { startHttpService } from "../support/http-service.ts";
+import { startHttpService, type HttpService } from "../support/http-service.ts";
 
 const parts = new AsyncDisposableStack();
+let container: HttpService;
 let gateway: Gateway;
 /** The headers of the last request that the container received. */
 let seen: IncomingHttpHeaders = {};
 const nextEvent = createGate();
 
-const redirects: Readonly<Record<string, string>> = {
-  "/to-itself": `https://${API_HOST}/next?a=b#c`,
-  "/to-its-port": `https://${API_HOST.toUpperCase()}:443/next`,
-  "/to-itself-by-any-scheme": `//${API_HOST}/next`,
-  "/to-its-root": `http://${API_HOST}`,
-  "/to-a-path": "/next",
-  "/to-another": `https://other.example.com/?u=https://${API_HOST}/next`,
-  "/to-a-longer-name": `https://${API_HOST}.example.com/`,
-};
-
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   seen = request.headers;
   const { url = "" } = request;
-  const location = redirects[url];
-  if (location !== undefined) {
-    response.writeHead(302, { location }).end();
-  } else if (url === "/events") {
+  if (url === "/events") {
     response.writeHead(200, { "content-type": "text/event-stream" });
     response.write("data: one\n\n");
     await nextEvent.waitUntilOpen();
@@ -54,7 +43,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 beforeAll(async () => {
   const sockets = new WebSocketServer({ noServer: true });
   parts.defer(() => sockets.close());
-  const container = parts.use(
+  container = parts.use(
     await startHttpService({
       request: (request, response) => void answer(request, response),
       upgrade: (request, socket) => {
@@ -78,6 +67,16 @@ describe("gateway", () => {
     [
       "HTTP/1.1 with an offer to upgrade to TLS",
       ["-H", "Connection: Upgrade", "-H", "Upgrade: TLS/1.2"],
+      "1.1",
+    ],
+    [
+      "HTTP/1.1 that offers an upgrade to SPDY",
+      ["-H", "Connection: Upgrade", "-H", "Upgrade: SPDY/3.1"],
+      "1.1",
+    ],
+    [
+      "HTTP/1.1 that offers an upgrade to a longer name than websocket",
+      ["-H", "Connection: Upgrade", "-H", "Upgrade: WebSocket2"],
       "1.1",
     ],
     ["HTTP/1.0", ["--http1.0"], "1"],
@@ -122,20 +121,6 @@ describe("gateway", () => {
     expect(Object.keys(seen).filter((name) => name.startsWith("x-envoy"))).toEqual([]);
   });
 
-  it("rewrites redirects to the service's own host to the local address", async () => {
-    const locationOf = async (path: string) =>
-      (await fetch(gateway.url + path, { redirect: "manual" })).headers.get("location");
-    expect(await locationOf("/to-itself")).toBe(`${gateway.url}/next?a=b#c`);
-    expect(await locationOf("/to-its-port")).toBe(`${gateway.url}/next`);
-    expect(await locationOf("/to-itself-by-any-scheme")).toBe(`${gateway.url}/next`);
-    expect(await locationOf("/to-its-root")).toBe(gateway.url);
-    for (const path of ["/to-a-path", "/to-another", "/to-a-longer-name"]) {
-      expect(await locationOf(path)).toBe(redirects[path]);
-    }
-    const followed = await fetch(`${gateway.url}/to-itself`);
-    expect(await followed.text()).toBe("GET /next?a=b");
-  });
-
   it("delivers each server-sent event as it is sent", async () => {
     nextEvent.close();
     const response = await fetch(`${gateway.url}/events`);
@@ -164,6 +149,32 @@ describe("gateway", () => {
     socket.close(4001, "done");
     expect(await once(socket, "close")).toEqual([4001, Buffer.from("done")]);
     expect(gateway.google.cloudRun.requests.at(-1)).toMatchObject({ status: 101 });
+  });
+
+  it("does not log a WebSocket that ends normally as failed", async () => {
+    await using other = await startGateway({ container });
+    const socket = new WebSocket(`${other.url.replace("http", "ws")}/socket`);
+    await once(socket, "message");
+    socket.close();
+    await once(socket, "close");
+    await other.google.cloudRun.close();
+    // A request that does fail is logged after the WebSocket.
+    expect((await fetch(other.url)).status).toBe(503);
+    await other.envoy.line("request failed: status=503");
+    expect(other.envoy.logs()).not.toContain("status=101");
+  });
+
+  it("sends the token with a WebSocket whose Connection header names the token's header", async () => {
+    const headers = {
+      connection: "Upgrade, authorization",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": Buffer.alloc(16).toString("base64"),
+    };
+    const sent = sendRequest(`${gateway.url}/socket`, { headers }).end();
+    const [response, socket] = (await once(sent, "upgrade")) as [IncomingMessage, Socket];
+    expect(response.statusCode).toBe(101);
+    socket.destroy();
   });
 
   it("resolves the auth server's host name when the server listens on IPv4 only", async () => {

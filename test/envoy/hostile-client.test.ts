@@ -45,7 +45,6 @@ const NAMED: readonly (readonly [string, string])[] = [
   ["user information", "x-id-token-audience: https://svc.team.run.app@evil.com"],
   ["the pattern itself", "x-id-token-audience: https://*.team.run.app"],
   ["another scheme", "x-id-token-audience: http://svc.team.run.app"],
-  ["capitals", "x-id-token-audience: HTTPS://SVC.TEAM.RUN.APP"],
   ["a trailing dot", "x-id-token-audience: https://svc.team.run.app."],
 ];
 
@@ -180,6 +179,10 @@ describe("a client that names an audience over HTTP/2", () => {
 
 describe("a client that names an allowed audience", () => {
   it.each([
+    [
+      "a header in capitals",
+      "GET / HTTP/1.1\nHost: x\nx-id-token-audience: HTTPS://SVC.TEAM.RUN.APP",
+    ],
     ["a header", `GET / HTTP/1.1\nHost: x\nx-id-token-audience: ${TEAM}`],
     ["its Host", "GET / HTTP/1.1\nHost: SVC.Team.Run.App:9090"],
   ])("gets a token for it, which this service rejects: by %s", async (_what, head) => {

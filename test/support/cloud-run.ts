@@ -75,7 +75,9 @@ export async function startCloudRun(options: CloudRunOptions): Promise<CloudRun>
       caller.reset(constants.NGHTTP2_INTERNAL_ERROR),
     );
   };
-  const http1 = createHttp1Server((incoming, outgoing) => serve(callerByHttp1(incoming, outgoing)));
+  const http1 = createHttp1Server({ maxHeaderSize: 1_048_576 }, (incoming, outgoing) =>
+    serve(callerByHttp1(incoming, outgoing)),
+  );
   http1.on("upgrade", (incoming, socket, early) => serve(callerByUpgrade(incoming, socket, early)));
   http1.requestTimeout = 0;
   const open = new Set<Socket>();

@@ -15,7 +15,7 @@ export interface HttpHandlers {
 /** Starts a container with an HTTP/1.1 server. */
 export async function startHttpService({ request, upgrade }: HttpHandlers): Promise<HttpService> {
   // More than Envoy lets through.
-  const server = createServer({ maxHeaderSize: 131_072 }, request);
+  const server = createServer({ maxHeaderSize: 1_048_576 }, request);
   server.requestTimeout = 0;
   if (upgrade !== undefined) server.on("upgrade", upgrade);
   const containerPort = await listenOnLoopback(server);

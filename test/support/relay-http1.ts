@@ -50,6 +50,7 @@ export function containerByHttp1(port: number): OpenContainer {
       method,
       path,
       agent: false,
+      maxHeaderSize: 1_048_576,
       headers: { ...headers, host: authority, ...(chunked && { "transfer-encoding": "chunked" }) },
     });
     if (!hasBody) outgoing.end();

@@ -13,12 +13,19 @@ import { CANCEL, endToEnd, type Caller, type OpenContainer } from "./relay.ts";
  * so that a stalled stream blocks no other. Cloud Run allows 100 streams per connection.
  */
 export const HTTP2_OPTIONS = {
-  settings: { initialWindowSize: 1024 * 1024, maxConcurrentStreams: 100 },
+  settings: {
+    initialWindowSize: 1024 * 1024,
+    maxConcurrentStreams: 100,
+    maxHeaderListSize: 1_048_576,
+  },
   // In megabytes; the default closes sessions with much data in flight.
   maxSessionMemory: 1000,
   // Each tunnel closed by its client is a reset stream; the default closes sessions with many.
   streamResetBurst: 1_000_000,
   streamResetRate: 1_000_000,
+  // As many and as large headers as any front end may pass on.
+  maxHeaderListPairs: 2000,
+  maxSendHeaderBlockLength: 1_048_576,
 };
 export const CONNECTION_WINDOW_BYTES = 128 * 1024 * 1024;
 
