@@ -27,7 +27,7 @@ function parseProxy(variables: readonly string[], env: NodeJS.ProcessEnv): Named
   if (variable === undefined) return undefined;
   const url = parseProxyUrl(env[variable] ?? "");
   if (url === undefined) {
-    const remedy = "write it like http://proxy.example:3128, or unset it";
+    const remedy = "correct or unset it";
     throw new CheckFailure(`${variable} ${PROXY_RULE}`, remedy);
   }
   const credentials = decodeURIComponent([url.username, url.password].join(":"));

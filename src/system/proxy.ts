@@ -2,13 +2,17 @@ import { setGlobalProxyFromEnv } from "node:http";
 import { UsageError } from "./errors.ts";
 
 const VARIABLES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"];
-/** What such a variable must be. Its value may hold a password, and is not shown. */
-export const PROXY_RULE = "is not the http:// or https:// URL of a proxy";
+/** What such a variable must be. Its value may contain a password and is not shown. */
+export const PROXY_RULE =
+  "must be the URL of a proxy, as in http://proxy.example:3128 or http://USER:PASSWORD@proxy.example:3128, " +
+  String.raw`with %23 for #, %25 for % and %5C for \ in user and password`;
 
-/** The URL of a proxy, its credentials decodable; undefined for what is none. */
+/** Parses the URL of a proxy; undefined for anything else. Its user and password can be decoded. */
 export function parseProxyUrl(text: string): URL | undefined {
   const url = URL.parse(text);
   if (url === null || !["http:", "https:"].includes(url.protocol)) return undefined;
+  // A # or \ in a password ends the host too early; the rest becomes a fragment or a path.
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") return undefined;
   try {
     decodeURIComponent(url.username + url.password);
     return url;
@@ -18,14 +22,14 @@ export function parseProxyUrl(text: string): URL | undefined {
 }
 
 /**
- * Sends this process's requests through the proxies that the environment names, as other programs'
- * requests go. Throws a UsageError that names each variable that is no proxy's URL.
+ * Sends this process's requests through the proxies that the environment names. Throws a UsageError
+ * that names each variable whose value is not a proxy's URL.
  */
 export function useProxies(env: NodeJS.ProcessEnv): void {
-  const faults = VARIABLES.filter((name) => {
+  const errors = VARIABLES.filter((name) => {
     const value = env[name] ?? "";
     return value !== "" && parseProxyUrl(value) === undefined;
   }).map((name) => `${name} ${PROXY_RULE}`);
-  if (faults.length > 0) throw new UsageError(faults);
+  if (errors.length > 0) throw new UsageError(errors);
   setGlobalProxyFromEnv(env);
 }

@@ -218,10 +218,7 @@ describe("doctor with a proxy", () => {
   it("names a variable with an invalid proxy URL but does not show the value", async () => {
     const HTTPS_PROXY = "user:secret@proxy.example:3128";
     const run = await runAgainst(`https://${GOOGLE}/token`, { HTTPS_PROXY });
-    expect(run.lines["dns"]).toBe(
-      "✗ HTTPS_PROXY is not the http:// or https:// URL of a proxy → " +
-        "write it like http://proxy.example:3128, or unset it",
-    );
+    expect(run.lines["dns"]).toMatch(/^✗ HTTPS_PROXY must be the URL of a proxy, as in .* → /);
     expect(run.stdout + run.stderr).not.toContain("secret");
     expect(run.code).toBe(1);
   });

@@ -46,12 +46,18 @@ describe("wrong usage", () => {
 });
 
 describe("a proxy variable with an invalid URL", () => {
-  it("is named without its value, with exit code 2", async () => {
-    const { code, stderr } = await runMain(["--credentials", good, "--audience", "https://a.b"], {
-      HTTPS_PROXY: "user:secret@proxy:3128",
-    });
+  it.each([
+    "user:secret@proxy:3128",
+    "http://us#er:secret@proxy:3128",
+    "http://user:100%secret@proxy:3128",
+    String.raw`http://us\er:secret@proxy:3128`,
+    "http://proxy:3128/secret",
+  ])("is named on one line without its value, with exit code 2: %s", async (HTTPS_PROXY) => {
+    const flags = ["--credentials", good, "--audience", "https://a.b"];
+    const { code, stderr } = await runMain(flags, { HTTPS_PROXY });
     expect(code).toBe(2);
-    expect(stderr).toBe("HTTPS_PROXY is not the http:// or https:// URL of a proxy\n");
+    expect(stderr).toMatch(/^HTTPS_PROXY must be the URL of a proxy, as in .*\n$/);
+    expect(stderr).not.toContain("secret");
   });
 });
 

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { systemClock } from "../../../src/system/clock.ts";
 import { findCredential } from "../../../src/credentials/application-default.ts";
 import { createAccessTokens } from "../../support/access-tokens.ts";
@@ -9,6 +9,17 @@ import { createServiceAccount } from "../../support/service-account.ts";
 import { runMain } from "../../support/server-process.ts";
 import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
 import { createTokenIssuer } from "../../support/token-issuer.ts";
+
+/** Whether this process runs as a user whom the system does not know. */
+const noHome = vi.hoisted(() => ({ isOn: false }));
+vi.mock("node:os", async (importOriginal) => {
+  const os = await importOriginal<typeof import("node:os")>();
+  const homedir = () => {
+    if (noHome.isOn) throw new Error("A system error occurred: uv_os_homedir returned ENOENT");
+    return os.homedir();
+  };
+  return { ...os, homedir };
+});
 
 const FILE = "application_default_credentials.json";
 let folder: Awaited<ReturnType<typeof makeTemporaryFolder>>;
@@ -73,6 +84,15 @@ describe("Application Default Credentials", () => {
       "  the metadata server: METADATA_SERVER_DETECTION is none",
       expect.stringMatching(/^Give --credentials .*gcloud auth application-default login/),
     ]);
+  });
+
+  it("say that HOME is missing where the user has no home folder, as in OpenShift", async () => {
+    noHome.isOn = true;
+    const searching = find(undefined, { METADATA_SERVER_DETECTION: "none" });
+    await expect(searching).rejects.toThrow(
+      /\n {2}gcloud's credential file: HOME is not set, and the user has no home folder\n/,
+    );
+    noHome.isOn = false;
   });
 
   it.each([
