@@ -17,7 +17,8 @@ export interface FarEnd extends AsyncDisposable {
   readonly startTunnelServer: (certDir: string) => Promise<void>;
 }
 
-const CALLED_HOST = "called-abc123-ew.a.run.app";
+/** The private HTTP services that the documents call. */
+const HTTP_HOSTS = [API_HOST, "called-abc123-ew.a.run.app", "athens-abc123-ew.a.run.app"];
 
 /** Starts HTTP services, and a TCP server whose tunnel server is started later. */
 export async function startFarEnd(): Promise<FarEnd> {
@@ -30,8 +31,7 @@ export async function startFarEnd(): Promise<FarEnd> {
   const door = parts.use(await startDoor(() => tunnelServer?.port("http") ?? 0));
   const tunnel = { containerPort: door.port, containerProtocol: "h2c" as const };
   const services = [
-    { host: API_HOST, audiences: [`https://${API_HOST}`], ...http },
-    { host: CALLED_HOST, audiences: [`https://${CALLED_HOST}`], ...http },
+    ...HTTP_HOSTS.map((host) => ({ host, audiences: [`https://${host}`], ...http })),
     { host: TUNNEL_HOST, audiences: [`https://${TUNNEL_HOST}`], ...tunnel },
   ];
   const google = parts.use(await startGoogle({ services }));

@@ -16,6 +16,11 @@ async function firstCells(path: string, section: string): Promise<readonly strin
   return [...body.matchAll(/^\| `([^`{]+)[^`]*` \|/gm)].map(([, cell = ""]) => cell);
 }
 
+const envoy = {
+  state: () => "ready" as const,
+  restarts: () => 0,
+  metrics: () => Promise.resolve(""),
+};
 const credential = {
   type: "service_account" as const,
   principal: "caller@my-project.iam.gserviceaccount.com",
@@ -30,8 +35,8 @@ describe("The documents", () => {
   });
 
   it("describe every metric of the auth server, and no other", async () => {
-    const metrics = createMetrics({ readiness: () => [], cachedAudiences: () => 0, credential });
-    const text = await metrics.render();
+    const state = { readiness: () => [], cachedAudiences: () => 0, credential, envoy };
+    const text = await createMetrics(state).render();
     const names = [...text.matchAll(/^# HELP (idtoken_authz_\w+)/gm)].map(([, name = ""]) => name);
     const described = await firstCells("docs/operations.md", "Metrics");
     expect(described.toSorted()).toEqual(names.toSorted());

@@ -8,6 +8,7 @@ it.each([
   { path: "docs/gateway.md", requests: 6, connections: 0, doctors: 0 },
   { path: "docs/push.md", requests: 2, connections: 0, doctors: 0 },
   { path: "docs/tunnel.md", requests: 0, connections: 1, doctors: 0 },
+  { path: "docs/up.md", requests: 0, connections: 0, doctors: 0 },
   { path: "docs/security.md", requests: 0, connections: 0, doctors: 0 },
 ])(
   "The commands of $path do what it says",

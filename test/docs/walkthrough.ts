@@ -5,6 +5,7 @@ import { createCredentials, type Credentials } from "../support/credential-files
 import { startEnvoyOn } from "../support/envoy-process.ts";
 import { runMain, runOrThrow, startServer, type ServerProcess } from "../support/server-process.ts";
 import { readBanner } from "../support/tcp-service.ts";
+import { startUp } from "../support/up.ts";
 import { startFarEnd, type FarEnd } from "./far-end.ts";
 import { openRecordingShell, type Invocation, type RecordingShell } from "./shell.ts";
 
@@ -55,6 +56,10 @@ export async function followDocument(blocks: readonly string[]): Promise<Walkthr
     address: "127.0.0.1:0",
     doors: new Map(),
   };
+  // A document need not say how a tunnel server came to be.
+  if (blocks.some((block) => block.includes("tunnel-client"))) {
+    await farEnd.startTunnelServer(join(shell.folder, "certs"));
+  }
   for (const block of blocks) {
     for (const invocation of await shell.run(block)) await follow(desk, invocation);
   }
@@ -76,6 +81,7 @@ async function runScript(desk: Desk, args: readonly string[]): Promise<void> {
   const script = args.find((arg) => !["run", "-s"].includes(arg));
   const flags = args.slice(args.indexOf("--") + 1);
   if (script === "start") await serve(desk, flags);
+  if (script === "up") await runUp(desk, flags);
   if (script === "certs") {
     await desk.farEnd.startTunnelServer(join(desk.shell.folder, flags[0] ?? ""));
   }
@@ -88,14 +94,26 @@ async function runScript(desk: Desk, args: readonly string[]): Promise<void> {
 
 async function serve(desk: Desk, flags: readonly string[]): Promise<void> {
   await desk.server?.stop();
-  const { env, metadata } = desk.credentials;
-  const onGoogleCloud = { ...env, HOME: "/no/such/home", GCE_METADATA_HOST: metadata.host };
   const hasListen = flags.includes("--listen");
   const args = [...localize(desk, flags), ...(hasListen ? [] : ["--listen", desk.address])];
-  const server = await startServer(args, flags.includes("--credentials") ? {} : onGoogleCloud);
+  const server = await startServer(args, environment(desk, flags));
   desk.server = desk.parts.use(server);
   if (!hasListen) desk.address = server.address;
   await server.event("minted");
+}
+
+async function runUp(desk: Desk, [name = "", ...flags]: readonly string[]): Promise<void> {
+  const door = doorOf(name);
+  const here = [...localize(desk, flags), ...toService(desk)];
+  if (door === "tunnel") here.push(`--cert-dir=${join(desk.shell.folder, "certs")}`);
+  await desk.doors.get(door)?.stop();
+  const env = { PATH: process.env["PATH"], ...environment(desk, flags) };
+  const up = desk.parts.use(await startUp(name, here, { env }));
+  const stop = async () => {
+    up.signal("SIGTERM");
+    await up.ended;
+  };
+  desk.doors.set(door, { port: up.port, stop });
 }
 
 /** Runs Envoy on a config as the earlier command that printed the file renders it here. */
@@ -103,8 +121,8 @@ async function runEnvoy(desk: Desk, file: string, secret: string | undefined): P
   const { shell, parts, doors, address } = desk;
   const source = await shell.printedBy(file);
   const [name = "", ...flags] = source?.args.slice(source.args.indexOf("--") + 1) ?? [];
-  const isTunnel = name.startsWith("tunnel");
-  const door = isTunnel ? "tunnel" : "gateway";
+  const door = doorOf(name);
+  const isTunnel = door === "tunnel";
   const here = ["--admin=127.0.0.1:0", "--listen=127.0.0.1:0", ...toService(desk)];
   if (name !== "tunnel-client-public") here.push(`--authz=${address}`);
   if (isTunnel) here.push(`--cert-dir=${join(shell.folder, "certs")}`);
@@ -126,6 +144,17 @@ async function request({ doors, address, shell, results }: Desk, args: readonly 
   const format = ["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"];
   const cwd = shell.folder;
   results.statuses.push(await runCommand("curl", [...format, ...printed], { cwd }));
+}
+
+function doorOf(config: string): "tunnel" | "gateway" {
+  return config.startsWith("tunnel") ? "tunnel" : "gateway";
+}
+
+/** Without a credential file, the program is on Google Cloud, with a metadata server. */
+function environment({ credentials }: Desk, flags: readonly string[]): Record<string, string> {
+  if (flags.includes("--credentials")) return {};
+  const { env, metadata } = credentials;
+  return { ...env, HOME: "/no/such/home", GCE_METADATA_HOST: metadata.host };
 }
 
 /** Files and sockets as they are here. */
