@@ -19,7 +19,7 @@ const INSTEAD =
   "service account that may call the service, or use a service account's credential";
 
 /**
- * Reads an `authorized_user` file, as `gcloud auth application-default login` writes it. Throws a
+ * Parses an `authorized_user` file, which `gcloud auth application-default login` writes. Throws a
  * StartError.
  */
 export function parseAuthorizedUser(fields: Fields, clock: Clock): Identity {

@@ -5,8 +5,8 @@ import { impersonate, parseImpersonation, parseImpersonationUrl } from "./impers
 import { parseUrl } from "./urls.ts";
 
 /**
- * Reads an `impersonated_service_account` file, as `gcloud auth application-default login
- * --impersonate-service-account` writes it; `parseSource` reads the credential inside it. Throws a
+ * Parses an `impersonated_service_account` file, which `gcloud auth application-default login
+ * --impersonate-service-account` writes; `parseSource` parses the credential inside it. Throws a
  * StartError.
  */
 export function parseImpersonatedAccount(
@@ -28,7 +28,7 @@ function delegatesOf(fields: Fields): readonly string[] {
     throw fault(fields, `its ${fields.prefix}delegates is not a list of strings`);
   }
   try {
-    // As addresses, or as the API's own resource names.
+    // Addresses, or resource names of the API.
     const addresses = value.map((each) => each.replace(/^projects\/-\/serviceAccounts\//, ""));
     return addresses.map((each) => parseImpersonation(each).account);
   } catch {

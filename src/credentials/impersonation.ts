@@ -10,22 +10,22 @@ import { bearerOf, idTokenOf, jsonOf, lifeOf } from "../google/answers.ts";
 import { TOKEN_CREATOR, type Identity } from "./identity.ts";
 import { parseUrl } from "./urls.ts";
 
-/** Whom to impersonate, and by way of whom. */
+/** The account to impersonate, and the delegates on the way to it. */
 export interface Impersonation {
   readonly account: string;
-  /** Each may impersonate the next one, and the last one the account. */
+  /** Each can impersonate the next, and the last can impersonate the account. */
   readonly delegates: readonly string[];
 }
 
-/** The same, and where IAM Credentials is. */
+/** The same, with the address of the IAM Credentials API. */
 export interface ImpersonationTarget extends Impersonation {
-  /** What comes before `/v1/` in its URLs. */
+  /** The part of its URLs before `/v1/`. */
   readonly endpoint: URL;
 }
 
 const SERVICE_ACCOUNT = /^[a-z0-9][\w.+-]*@(?:[\w-]+\.)*gserviceaccount\.com$/i;
 const GOOGLE_ENDPOINT = "https://iamcredentials.googleapis.com/";
-/** gcloud's own setting, for Private Service Connect; whoever sets it speaks for this machine. */
+/** A setting of gcloud, used for Private Service Connect. */
 const ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
 const ACCESS_LIFE = "3600s";
 
@@ -40,15 +40,15 @@ export function parseImpersonation(text: string): Impersonation {
   return { account, delegates };
 }
 
-/** Where IAM Credentials is for those whom no file tells. Throws a UsageError. */
+/** The IAM Credentials API for `--impersonate`, which no file configures. Throws a UsageError. */
 export function iamEndpoint(env: NodeJS.ProcessEnv): URL {
   const endpoint = env[ENDPOINT_VARIABLE] || GOOGLE_ENDPOINT;
   return parseUrl(endpoint, ENDPOINT_VARIABLE, "googleApi");
 }
 
 /**
- * Reads a `service_account_impersonation_url`, already parsed; `name` says where it was found.
- * Throws a UsageError.
+ * Parses the path of a `service_account_impersonation_url`; `name` is its name in messages. Throws a
+ * UsageError.
  */
 export function parseImpersonationUrl(url: URL, name: string): ImpersonationTarget {
   const match = /^\/v1\/projects\/-\/serviceAccounts\/([^/:]+):generateAccessToken$/.exec(
@@ -64,8 +64,8 @@ export function parseImpersonationUrl(url: URL, name: string): ImpersonationTarg
 }
 
 /**
- * Makes the identity of an account from one that may impersonate it: ID tokens by
- * `generateIdToken`, access tokens by `generateAccessToken` of the IAM Credentials API.
+ * Creates the identity of an account from one that can impersonate it. The IAM Credentials API mints
+ * its ID tokens (`generateIdToken`) and access tokens (`generateAccessToken`).
  */
 export function impersonate(
   source: Identity,
@@ -121,7 +121,7 @@ async function call(
     const body = { ...request, delegates: chain };
     return { answer: await postJson(url, body, signal, peer, accessToken.headers), peer };
   } catch (error) {
-    // The next mint begins with a new one.
+    // The next mint obtains a new one.
     if (error instanceof MintError && error.permanent) accessTokens.forget(accessToken);
     throw error;
   }

@@ -6,23 +6,23 @@ import { idTokenOf } from "../google/answers.ts";
 import { TOKEN_CREATOR, type Identity } from "./identity.ts";
 import { parseUrl } from "./urls.ts";
 
-/** The account of the machine or container that this runs on. */
+/** The metadata server of the machine or container, as a credential. */
 export interface MetadataServer {
   readonly identity: Identity;
-  /** Where it is, as a person types it. */
+  /** Its address, as HOST or HOST:PORT. */
   readonly host: string;
   /**
-   * Asks for the account's name, which `identity.principal` is from then on. Rejects with a
-   * MintError; `mint_rejected` comes from a metadata server that has no account.
+   * Asks for the account's name and sets `identity.principal`. Rejects with a MintError, which is
+   * `mint_rejected` if the machine has no account.
    */
   readonly learnPrincipal: (signal: AbortSignal) => Promise<void>;
 }
 
-/** Compute Engine's address, which needs no DNS. */
+/** The address on Compute Engine. */
 const ADDRESS = "169.254.169.254";
-/** Both ends name themselves, so that neither takes a stranger for the other. */
-/** A token waits no longer for the name of its account. */
+/** A token does not wait longer than this for the name of its account. */
 const NAME_TIMEOUT_MS = 1000;
+/** The header that identifies both the client and the server. */
 const FLAVOR = "Metadata-Flavor";
 const NO_ACCOUNT =
   "attach a service account to the Cloud Run service (gcloud run services update SERVICE " +
@@ -30,8 +30,8 @@ const NO_ACCOUNT =
   "bind the Kubernetes account with roles/iam.workloadIdentityUser";
 
 /**
- * Prepares the metadata server of Compute Engine, Cloud Run and GKE as a credential; nothing is
- * asked of it yet. Throws a UsageError for a GCE_METADATA_HOST that is no host.
+ * Creates a credential from the metadata server of Compute Engine, Cloud Run or GKE, without sending
+ * a request. Throws a UsageError if GCE_METADATA_HOST is not a host.
  */
 export function createMetadataServer(env: NodeJS.ProcessEnv, clock: Clock): MetadataServer {
   const base = metadataUrl(env);
@@ -64,7 +64,7 @@ export function createMetadataServer(env: NodeJS.ProcessEnv, clock: Clock): Meta
       const briefly = AbortSignal.any([signal, AbortSignal.timeout(NAME_TIMEOUT_MS)]);
       const [answer] = await Promise.all([
         ask(`identity?${query.toString()}`, signal),
-        // It may have been absent so far, or have changed; without it the token is as good.
+        // It may have changed. The token is valid without it.
         learnPrincipal(briefly).catch(() => {}),
       ]);
       return idTokenOf(answer.body.trim(), audience, obtainedAt, answer, peer);
@@ -79,8 +79,8 @@ export function createMetadataServer(env: NodeJS.ProcessEnv, clock: Clock): Meta
 }
 
 /**
- * The environment as a proxy's user should see it: no proxy leads to a metadata server, Google's
- * or another cloud's at the same address.
+ * Returns the environment with the metadata server added to `no_proxy`: no proxy leads to it, nor to
+ * another cloud's at the same address.
  */
 export function proxyEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const given = env["no_proxy"] || env["NO_PROXY"] || "";
@@ -107,10 +107,10 @@ async function askServer(url: URL, peer: Peer, signal: AbortSignal): Promise<Ans
       `${peer.name} answered without ${FLAVOR}: Google, so it is something else`,
     );
   }
-  // It refuses in plain text.
+  // Its errors are plain text.
   if (status === 400 || status === 403 || status === 404) {
     const message = `${peer.name} has no account (${status}): ${NO_ACCOUNT}`;
-    // A 400 may be for the audience alone.
+    // A 400 may be about the audience only.
     throw new MintError("mint_rejected", message, { ofCredential: status !== 400 });
   }
   return requireOk(answer, peer);

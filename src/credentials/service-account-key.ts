@@ -2,27 +2,27 @@ import { createPrivateKey, type KeyObject } from "node:crypto";
 import { fault, textField, type Fields } from "./fields.ts";
 import { urlField } from "./urls.ts";
 
-/** A service account's key, ready to sign. Never log it: `privateKey` is what it says. */
+/** A service account's key, ready to sign. Never log it. */
 export interface ServiceAccountKey {
   readonly clientEmail: string;
   readonly keyId: string;
   readonly privateKey: KeyObject;
-  /** Where its assertions are exchanged. */
+  /** The token endpoint that exchanges its assertions. */
   readonly tokenUri: URL;
 }
 
 const GOOGLE_TOKEN_URI = new URL("https://oauth2.googleapis.com/token");
-/** RFC 7518, section 3.3: RS256 takes no smaller key. */
+/** The smallest key for RS256 (RFC 7518, section 3.3). */
 const MIN_MODULUS_BITS = 2048;
 
 /**
- * Checks the fields of a key file. Throws a StartError of one line with the path and the reason,
- * or a UsageError for a `token_uri` that may not be used; neither shows any other part of the file.
+ * Parses the fields of a key file. Throws a StartError of one line with the path and the reason, or
+ * a UsageError for a `token_uri` that is not allowed; neither shows any other part of the file.
  */
 export function parseServiceAccountKey(fields: Fields): ServiceAccountKey {
   const clientEmail = textField(fields, "client_email");
   if (!/^[\x21-\x7e]+@[\x21-\x7e]+$/.test(clientEmail)) {
-    throw fault(fields, `its ${fields.prefix}client_email is no e-mail address`);
+    throw fault(fields, `its ${fields.prefix}client_email is not an e-mail address`);
   }
   return {
     clientEmail,
@@ -32,7 +32,7 @@ export function parseServiceAccountKey(fields: Fields): ServiceAccountKey {
   };
 }
 
-/** The key's name in metrics and logs; anything that does not look like one is left out. */
+/** The key's ID in metrics and logs; empty for a value that does not look like one. */
 function parseKeyId(value: unknown): string {
   return typeof value === "string" && /^[\w-]{1,64}$/.test(value) ? value : "";
 }

@@ -5,7 +5,7 @@ import { createAccessTokenSource } from "../google/access-token.ts";
 import type { Fields } from "./fields.ts";
 import { TOKEN_CREATOR, type Identity } from "./identity.ts";
 
-/** Reads a `service_account` file. Throws a StartError. */
+/** Parses a `service_account` file. Throws a StartError. */
 export function parseServiceAccount(fields: Fields, clock: Clock): Identity {
   const key = parseServiceAccountKey(fields);
   return {

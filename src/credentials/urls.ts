@@ -1,22 +1,24 @@
 import { BlockList, isIP } from "node:net";
 import { isLoopback } from "../system/address.ts";
 import { UsageError } from "../system/errors.ts";
+import { quote } from "../system/show.ts";
 import type { Fields } from "./fields.ts";
 
-/** A rule on where a URL may lead, and its words. */
+/** A rule for a kind of URL. */
 interface UrlRule {
+  /** The rule in words, after "must be". */
   readonly words: string;
   readonly allows: (url: URL) => boolean;
 }
 
-/** What receives assertions, which only their own audience can use. */
+/** Receives assertions, which only their audience can use. */
 const TOKEN_ENDPOINT: UrlRule = {
   words: "https, or http to a loopback host",
   allows: ({ protocol, hostname }) =>
     protocol === "https:" || (protocol === "http:" && isLoopback(hostname)),
 };
 
-/** What receives bearer tokens and refresh tokens, which whoever holds them can use. */
+/** Receives bearer tokens and refresh tokens, which anyone can use. */
 const GOOGLE_API: UrlRule = {
   words: "https on a googleapis.com host, or a loopback host",
   allows: ({ protocol, hostname }) =>
@@ -24,13 +26,13 @@ const GOOGLE_API: UrlRule = {
     (/^https?:$/.test(protocol) && isLoopback(hostname)),
 };
 
-/** The operator's word for Compute Engine's own address. */
+/** Replaces the address on Compute Engine. */
 const METADATA_SERVER: UrlRule = {
   words: "HOST or HOST:PORT",
   allows: ({ pathname, search, hash }) => pathname === "/" && search === "" && hash === "",
 };
 
-/** What hands out subject tokens. */
+/** Issues subject tokens. */
 const IDENTITY_PROVIDER: UrlRule = {
   words: "https, or http to a loopback or link-local metadata address",
   allows: ({ protocol, hostname }) =>
@@ -38,7 +40,7 @@ const IDENTITY_PROVIDER: UrlRule = {
     (protocol === "http:" && (isLoopback(hostname) || isMetadataAddress(hostname))),
 };
 
-/** Link-local addresses (RFC 3927; RFC 4291), and the one that EC2 uses for IPv6. */
+/** Link-local addresses (RFC 3927, RFC 4291), and the IPv6 address on EC2. */
 const METADATA_ADDRESSES = new BlockList();
 METADATA_ADDRESSES.addSubnet("169.254.0.0", 16, "ipv4");
 METADATA_ADDRESSES.addSubnet("fe80::", 10, "ipv6");
@@ -58,19 +60,18 @@ const RULES = {
 };
 
 /**
- * Parses a URL under one of the rules; `name` says where it was found. Throws a UsageError that
- * shows no credentials, query or fragment of it.
+ * Parses a URL and checks it against a rule; `name` is its name in messages. Throws a UsageError that
+ * shows neither credentials nor query nor fragment.
  */
 export function parseUrl(value: unknown, name: string, rule: keyof typeof RULES): URL {
   const url = typeof value === "string" ? URL.parse(value) : null;
   const { words, allows } = RULES[rule];
   if (url !== null && allows(url) && url.username === "" && url.password === "") return url;
-  const shown =
-    url === null ? "no URL" : JSON.stringify(`${url.protocol}//${url.host}${url.pathname}`);
+  const shown = url === null ? "not a URL" : quote(`${url.protocol}//${url.host}${url.pathname}`);
   throw new UsageError([`${name}, ${shown}, must be ${words}`]);
 }
 
-/** The URL of a credential file's field, undefined when it is left out. Throws like `parseUrl`. */
+/** Parses a field that is a URL; undefined if it is missing. Throws like `parseUrl`. */
 export function urlField(fields: Fields, name: string, rule: keyof typeof RULES): URL | undefined {
   const value = fields.values[name] ?? undefined;
   return value === undefined

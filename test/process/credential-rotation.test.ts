@@ -16,8 +16,8 @@ beforeAll(async () => {
 });
 afterAll(() => world?.[Symbol.asyncDispose]());
 
-describe("a credential file that changes its type", () => {
-  it("is proven, then used; one that is not good is not", async () => {
+describe("a credential file whose type changes", () => {
+  it("is verified, then used; content that fails either step is not used", async () => {
     const path = await world.write(world.files.serviceAccount);
     const audience = "https://service.example";
     await using server = await startServer([`--credentials=${path}`, `--audience=${audience}`]);

@@ -42,26 +42,26 @@ async function login(at: string, clientEmail: string): Promise<string> {
 }
 
 describe("Application Default Credentials", () => {
-  it("are gcloud's well-known file, which is watched", async () => {
+  it("are gcloud's well-known file", async () => {
     const path = await login(join(home, ".config/gcloud"), "a@p.iam.gserviceaccount.com");
     const place = await find(undefined, { HOME: home });
     expect(place.file?.path).toBe(path);
     expect(place.initial().principal).toBe("a@p.iam.gserviceaccount.com");
   });
 
-  it("are in gcloud's own folder where the environment names one", async () => {
+  it("are in the folder that CLOUDSDK_CONFIG names", async () => {
     const other = join(home, "other");
     const path = await login(other, "b@p.iam.gserviceaccount.com");
     const env = { HOME: home, CLOUDSDK_CONFIG: other };
     expect((await find(undefined, env)).file?.path).toBe(path);
   });
 
-  it("give way to a file that is named", async () => {
+  it("yield to a file that is given", async () => {
     const path = await login(join(home, "given"), "c@p.iam.gserviceaccount.com");
     expect((await find(path, { HOME: home })).file?.path).toBe(path);
   });
 
-  it("are not passed over for being unusable", async () => {
+  it("are not skipped if they cannot be used", async () => {
     const broken = join(home, "broken");
     await mkdir(broken);
     await writeFile(join(broken, FILE), "{");
@@ -72,7 +72,7 @@ describe("Application Default Credentials", () => {
     );
   });
 
-  it("that are nowhere are an error that lists the places and the remedy", async () => {
+  it("are reported with every place and the remedy if there are none", async () => {
     const empty = join(home, "empty");
     const env = { HOME: empty, METADATA_SERVER_DETECTION: "none" };
     const { code, stderr } = await runMain(["--audience=a"], env);
@@ -99,7 +99,7 @@ describe("Application Default Credentials", () => {
     ["hang", /the metadata server: no answer from 127.0.0.1:\d+ within 2000 ms$/m],
     ["captive_portal", /the metadata server at .* answered without Metadata-Flavor: Google/],
   ] as const)(
-    "are no metadata server that is %s, where only its answer tells",
+    "are not a metadata server that fails with %s if only its answer could show it",
     async (fault, why) => {
       const issuer = await createTokenIssuer(600);
       const accessTokens = createAccessTokens();
@@ -118,7 +118,7 @@ describe("Application Default Credentials", () => {
     },
   );
 
-  it("name a metadata host that is none", async () => {
+  it("are refused for a GCE_METADATA_HOST that is not a host", async () => {
     const { code, stderr } = await runMain([], { HOME: home, GCE_METADATA_HOST: "a/b?c" });
     expect(code).toBe(2);
     expect(stderr).toMatch(/^GCE_METADATA_HOST, "http:\/\/a\/b", must be HOST or HOST:PORT/);

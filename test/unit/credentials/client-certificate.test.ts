@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 describe("a client certificate (X.509)", () => {
-  it("is shown to the STS and to IAM Credentials, which the server trusts by its CA", async () => {
+  it("is presented to the STS and to the IAM Credentials API", async () => {
     const path = await world.write(x509.file);
     const audience = "https://service.example";
     await using server = await startServer(
@@ -32,7 +32,7 @@ describe("a client certificate (X.509)", () => {
     expect(x509.apis.calls).toMatchObject([{ caller: FEDERATED_PRINCIPAL, outcome: "issued" }]);
   });
 
-  it("that cannot be read is told with the names of its files", async () => {
+  it("fails the mint if it cannot be read, and the error names the settings to check", async () => {
     const location = await world.write({ cert_configs: {} }, "empty.json");
     await writeFile(location, "{");
     const credential_source = { certificate: { certificate_config_location: location } };
@@ -43,7 +43,7 @@ describe("a client certificate (X.509)", () => {
     });
   });
 
-  it("needs TLS to be shown in", async () => {
+  it("is refused for a token_url without TLS", async () => {
     const plain = { ...x509.file, token_url: "http://127.0.0.1:1/v1/token" };
     await expect(readFrom(await world.write(plain))).rejects.toThrow(
       /its token_url must be https for a client certificate/,

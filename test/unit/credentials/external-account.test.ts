@@ -42,7 +42,7 @@ describe("workload identity federation", () => {
     });
   });
 
-  it("exchanges one subject token for many mints at once", async () => {
+  it("exchanges one subject token for many concurrent mints", async () => {
     const found = await credential();
     const before = world.apis.exchanges.length;
     await Promise.all(Array.from({ length: 20 }, () => mintOnce(found)));
@@ -50,7 +50,7 @@ describe("workload identity federation", () => {
     expect(world.apis.exchanges.length - before).toBe(1);
   });
 
-  it("exchanges again for a mint that outlives the one that it waited for", async () => {
+  it("exchanges again for a mint that waited for another one, which ran out of time", async () => {
     const found = await credential();
     const first = new AbortController();
     world.apis.setFault("sts", { kind: "hang" }, 1);
@@ -63,7 +63,7 @@ describe("workload identity federation", () => {
     expect(await second).toMatchObject({ email: TARGET });
   });
 
-  it("impersonates by way of its account", async () => {
+  it("impersonates another account through its own", async () => {
     const other = "other@test-project.iam.gserviceaccount.com";
     world.apis.policy.grant(other, TARGET);
     const options = { env: world.env, impersonate: { account: other, delegates: [] } };
@@ -74,7 +74,7 @@ describe("workload identity federation", () => {
     ]);
   });
 
-  it("needs an account to impersonate", async () => {
+  it("is refused without an account to impersonate", async () => {
     const without = { service_account_impersonation_url: undefined };
     await expect(credential(without)).rejects.toThrow(/add a service_account_impersonation_url/);
     const impersonate = { account: TARGET, delegates: [] };
@@ -83,8 +83,8 @@ describe("workload identity federation", () => {
   });
 });
 
-describe("a refusal", () => {
-  it("by the STS names the provider to look at", async () => {
+describe("a refused federated mint", () => {
+  it("names the provider to check if the STS refused", async () => {
     await writeFile(world.subjectTokenFile, "no token");
     const error = await mintFails(await credential());
     await writeFile(world.subjectTokenFile, await world.provider.subjectToken());
@@ -95,7 +95,7 @@ describe("a refusal", () => {
     );
   });
 
-  it("by IAM names the role to grant and to whom", async () => {
+  it("names the role and the member to grant it to if IAM refused", async () => {
     world.apis.policy.revoke(TARGET, FEDERATED_PRINCIPAL);
     const error = await mintFails(await credential());
     world.apis.policy.grant(TARGET, FEDERATED_PRINCIPAL);
@@ -107,7 +107,7 @@ describe("a refusal", () => {
     );
   });
 
-  it("by the identity provider names it, and asks once", async () => {
+  it("names the identity provider if that refused, after one request", async () => {
     const { url, requests } = world.provider;
     const found = await readFrom(await world.write(world.files.federatedByUrl));
     const before = requests.length;
@@ -132,7 +132,7 @@ describe("the STS's answer", () => {
     ],
     [{ kind: "status", status: 200, body: { access_token: "a" } }, "mint_invalid_answer"],
     [{ kind: "echo" }, "mint_rejected"],
-  ] as const)("%j is %s, asked for once", async (fault, code) => {
+  ] as const)("%j fails the mint with %s after one request", async (fault, code) => {
     const found = await credential();
     const before = world.apis.exchanges.length;
     world.apis.setFault("sts", fault);

@@ -1,8 +1,8 @@
+import { parseImpersonation } from "../../../src/credentials/impersonation.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   createCredentials,
   DELEGATE,
-  impersonationUrl,
   KEY_ACCOUNT,
   TARGET,
   type Credentials,
@@ -23,7 +23,7 @@ async function impersonating(account = TARGET, delegates: readonly string[] = []
 }
 
 describe("--impersonate over a service-account key", () => {
-  it("mints for the account, with an access token of the key's", async () => {
+  it("mints for the account with an access token of the key", async () => {
     const found = await impersonating();
     expect(found).toMatchObject({ type: "service_account", principal: TARGET });
     expect(found.keyId).toMatch(/^[0-9a-f]{40}$/);
@@ -31,7 +31,7 @@ describe("--impersonate over a service-account key", () => {
     expect(world.apis.calls.at(-1)).toMatchObject({ caller: KEY_ACCOUNT, delegates: [] });
   });
 
-  it("keeps the access token from mint to mint", async () => {
+  it("caches the access token between mints", async () => {
     const found = await impersonating();
     const before = world.endpoint.exchanges.length;
     await mintOnce(found);
@@ -39,7 +39,7 @@ describe("--impersonate over a service-account key", () => {
     expect(world.endpoint.exchanges.length - before).toBe(1);
   });
 
-  it("begins again with a new one where it was refused", async () => {
+  it("obtains a new access token after one was refused", async () => {
     const found = await impersonating();
     await mintOnce(found);
     world.endpoint.accessTokens.revokeAll();
@@ -49,7 +49,7 @@ describe("--impersonate over a service-account key", () => {
     expect(await mintOnce(found)).toMatchObject({ email: TARGET });
   });
 
-  it("goes through delegates in their order", async () => {
+  it("passes through the delegates in their order", async () => {
     const second = "second@test-project.iam.gserviceaccount.com";
     const last = "last@test-project.iam.gserviceaccount.com";
     world.apis.policy.grant(DELEGATE, KEY_ACCOUNT);
@@ -64,7 +64,7 @@ describe("--impersonate over a service-account key", () => {
     expect(error.message).toMatch(/the same role to each delegate on the next/);
   });
 
-  it("is refused with the role to grant and to whom", async () => {
+  it("names the role and the member to grant it to when it is refused", async () => {
     const error = await mintFails(await impersonating("stranger@p.iam.gserviceaccount.com"));
     expect(error.code).toBe("mint_rejected");
     expect(error.message).toContain(
@@ -83,7 +83,7 @@ describe("--impersonate over a service-account key", () => {
     ],
     [403, "PERMISSION_DENIED", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "--scopes=cloud-platform"],
     [404, "NOT_FOUND", "", `gcloud iam service-accounts describe ${TARGET}`],
-  ])("is refused with %s %s %s: the message says %s", async (status, code, reason, remedy) => {
+  ])("answers %s %s %s with a remedy: %s", async (status, code, reason, remedy) => {
     const body = { error: { code: status, status: code, message: "no", details: [{ reason }] } };
     world.apis.setFault("iam", { kind: "status", status, body });
     const error = await mintFails(await impersonating());
@@ -111,35 +111,19 @@ describe("IAM Credentials' answer", () => {
   });
 });
 
-describe("an impersonated_service_account file", () => {
-  it("mints for the account of its URL", async () => {
-    const found = await readFrom(await world.write(world.files.impersonated));
-    expect(found).toMatchObject({ type: "impersonated_service_account", principal: TARGET });
-    expect(await mintOnce(found)).toMatchObject({ email: TARGET });
-    expect(world.apis.calls.at(-1)).toMatchObject({ caller: world.user.email });
+describe("parseImpersonation", () => {
+  it("reads the account first, then its delegates in their order", () => {
+    const [a, b, c] = ["a", "b", "c"].map((name) => `${name}@p.iam.gserviceaccount.com`);
+    expect(parseImpersonation(`${a}, ${b},${c}`)).toEqual({ account: a, delegates: [b, c] });
   });
 
-  it("honours its delegates", async () => {
-    world.apis.policy.grant(DELEGATE, KEY_ACCOUNT);
-    world.apis.policy.grant(TARGET, DELEGATE);
-    const delegates = [`projects/-/serviceAccounts/${DELEGATE}`];
-    const source_credentials = world.files.serviceAccount;
-    const file = { ...world.files.impersonated, delegates, source_credentials };
-    expect(await mintOnce(await readFrom(await world.write(file)))).toMatchObject({
-      email: TARGET,
-    });
-    expect(world.apis.calls.at(-1)).toMatchObject({ caller: KEY_ACCOUNT, delegates: [DELEGATE] });
-  });
-
-  it("may stand on another one", async () => {
-    const other = "other@test-project.iam.gserviceaccount.com";
-    world.apis.policy.grant(other, TARGET);
-    const url = impersonationUrl(world.apis, other);
-    const file = {
-      ...world.files.impersonated,
-      service_account_impersonation_url: url,
-      source_credentials: world.files.impersonated,
-    };
-    expect(await mintOnce(await readFrom(await world.write(file)))).toMatchObject({ email: other });
-  });
+  it.each([
+    "",
+    "me@example.com",
+    `${TARGET},`,
+    "@gserviceaccount.com",
+    "a@evilgserviceaccount.com",
+  ])("refuses %j", (text) =>
+    expect(() => parseImpersonation(text)).toThrow(/must be ACCOUNT\[,DELEGATE…\]/),
+  );
 });

@@ -30,21 +30,21 @@ async function find(impersonate?: Impersonation) {
 }
 
 describe("the metadata server", () => {
-  it("names its account, and mints for an audience that needs encoding", async () => {
+  it("names its account and mints for an audience that must be encoded", async () => {
     const found = await find();
     expect(found).toMatchObject({ type: "metadata_server", principal: MACHINE_ACCOUNT, keyId: "" });
     expect(await mintOnce(found)).toMatchObject({ aud: AUDIENCE, email: MACHINE_ACCOUNT });
     expect(world.metadata.requests).toContainEqual({ path: "identity", audience: AUDIENCE });
   });
 
-  it("may impersonate an account", async () => {
+  it("impersonates the account that --impersonate names", async () => {
     const found = await find({ account: TARGET, delegates: [] });
     expect(found).toMatchObject({ type: "metadata_server", principal: TARGET });
     expect(await mintOnce(found)).toMatchObject({ email: TARGET });
     expect(world.apis.calls.at(-1)).toMatchObject({ caller: MACHINE_ACCOUNT });
   });
 
-  it("without an account is a refusal that says how to attach one", async () => {
+  it("refuses and says how to attach an account if the machine has none", async () => {
     world.metadata.setAccount(undefined);
     const found = await find();
     const error = await mintFails(found);
@@ -56,20 +56,20 @@ describe("the metadata server", () => {
     expect(found.principal).toBe(MACHINE_ACCOUNT);
   });
 
-  it("that does not name the account gives a token all the same", async () => {
+  it("mints even if it does not name the account", async () => {
     const found = await find();
     world.metadata.setFault("email_hangs");
     expect(await mintOnce(found)).toMatchObject({ email: MACHINE_ACCOUNT });
   });
 
-  it("is not taken for one without Metadata-Flavor", async () => {
+  it("is not trusted without the Metadata-Flavor header", async () => {
     world.metadata.setFault("captive_portal");
     const error = await mintFails(await find());
     expect(error.code).toBe("mint_invalid_answer");
     expect(error.message).toMatch(/answered without Metadata-Flavor: Google/);
   });
 
-  it("that is not well for now is unavailable", async () => {
+  it("is unavailable when it answers 503", async () => {
     const found = await find();
     world.metadata.setFault(503);
     expect((await mintFails(found)).code).toBe("mint_unavailable");
@@ -77,7 +77,7 @@ describe("the metadata server", () => {
 });
 
 describe("serve on a metadata server", () => {
-  it("that is absent starts, and says why there is no token", async () => {
+  it("starts if there is none, and reports why there is no token", async () => {
     const audience = "--audience=https://service.example";
     const absent = { ...env, GCE_METADATA_HOST: "127.0.0.1:2" };
     await using server = await startServer([audience], absent);
@@ -90,7 +90,7 @@ describe("serve on a metadata server", () => {
     );
   });
 
-  it("that is slow starts, goes on without a name, and learns it with the first token", async () => {
+  it("starts without the account's name if it is slow, and learns the name with the first token", async () => {
     world.metadata.setFault("hang");
     const args = ["--audience=https://service.example", "--mint-timeout=200ms"];
     await using server = await startServer(args, env);
@@ -105,7 +105,7 @@ describe("serve on a metadata server", () => {
     );
   });
 
-  it("goes there without the proxy that other requests use", async () => {
+  it("does not use the proxy of other requests", async () => {
     const proxied = { ...env, HTTP_PROXY: "http://127.0.0.1:1", http_proxy: "http://127.0.0.1:1" };
     await using server = await startServer(["--audience=https://service.example"], proxied);
     const minted = await server.event("minted");

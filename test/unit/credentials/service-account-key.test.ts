@@ -20,7 +20,7 @@ const curve = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
 const exported = (key: typeof rsa) => key.export({ type: "pkcs8", format: "pem" });
 
 describe("parseServiceAccountKey", () => {
-  it("reads what signing and exchanging need", () => {
+  it("returns what is needed to sign and exchange assertions", () => {
     const key = parse(text());
     expect(key.clientEmail).toBe(fields.client_email);
     expect(key.keyId).toBe("0123abcd");
@@ -28,7 +28,7 @@ describe("parseServiceAccountKey", () => {
     expect(key.privateKey.asymmetricKeyType).toBe("rsa");
   });
 
-  it("takes PKCS #1, a file without a key ID, and its token_uri", () => {
+  it("accepts PKCS #1, a missing key ID and a token_uri", () => {
     const pkcs1 = rsa.export({ type: "pkcs1", format: "pem" });
     const odd = text({
       private_key: pkcs1,
@@ -45,7 +45,7 @@ describe("parseServiceAccountKey", () => {
     [
       "with a strange e-mail",
       text({ client_email: "a b@c\n" }),
-      "its client_email is no e-mail address",
+      "its client_email is not an e-mail address",
     ],
     ["without a key", text({ private_key: 5 }), "its private_key is missing"],
     [
@@ -69,7 +69,7 @@ describe("parseServiceAccountKey", () => {
       text({ private_key: exported(small) }),
       "its private_key has 1024 bits, RS256 needs 2048",
     ],
-  ])("refuses a file that is %s, in one line that shows none of it", (_what, content, reason) => {
+  ])("refuses a file %s on one line that shows nothing of it", (_what, content, reason) => {
     expect(() => parse(content, "/keys/key.json")).toThrow(
       new StartError(`/keys/key.json: no usable credential: ${reason}`),
     );
@@ -82,7 +82,7 @@ describe("parseServiceAccountKey", () => {
     "",
     5,
     "https://u:p@x/t",
-  ])("refuses the token_uri %s as a fault of configuration", (token_uri) => {
+  ])("refuses the token_uri %s as a configuration error", (token_uri) => {
     const parsing = () => parse(text({ token_uri }));
     expect(parsing).toThrow(UsageError);
     expect(parsing).toThrow(/token_uri.*must be https, or http to a loopback host/);

@@ -10,7 +10,7 @@ describe("a URL that receives bearer tokens", () => {
     "http://127.0.0.1:8000/v1/token",
     "https://[::1]:8000/",
     "http://localhost/",
-  ])("may be %s", (url) => {
+  ])("can be %s", (url) => {
     expect(parseUrl(url, "its token_url", "googleApi").href).toBe(url);
   });
 
@@ -29,7 +29,7 @@ describe("a URL that receives bearer tokens", () => {
     "",
     5,
     null,
-  ])("may not be %s", (url) => {
+  ])("cannot be %s", (url) => {
     expect(() => parseUrl(url, "its token_url", "googleApi")).toThrow(UsageError);
     expect(() => parseUrl(url, "its token_url", "googleApi")).toThrow(
       /^its token_url, .* must be https on a googleapis.com host, or a loopback host$/,
@@ -38,7 +38,7 @@ describe("a URL that receives bearer tokens", () => {
   });
 });
 
-describe("a URL that hands out subject tokens", () => {
+describe("a URL that issues subject tokens", () => {
   it.each([
     "https://token.actions.githubusercontent.com/abc",
     "http://169.254.169.254/latest/meta-data",
@@ -46,7 +46,7 @@ describe("a URL that hands out subject tokens", () => {
     "http://[fd00:ec2::254]/latest/meta-data",
     "http://[fe80::a9fe:a9fe]/",
     "http://localhost:40342/metadata/identity/oauth2/token",
-  ])("may be %s", (url) => {
+  ])("can be %s", (url) => {
     expect(parseUrl(url, "its url", "identityProvider").href).toBe(url);
   });
 
@@ -58,7 +58,7 @@ describe("a URL that hands out subject tokens", () => {
     "http://169.254.169.254.example/",
     "http://[fd00::254]/",
     "file:///etc/passwd",
-  ])("may not be %s", (url) => {
+  ])("cannot be %s", (url) => {
     expect(() => parseUrl(url, "its url", "identityProvider")).toThrow(
       /must be https, or http to a loopback or link-local metadata address$/,
     );

@@ -8,7 +8,7 @@ describe("parseAddress", () => {
     ["[::1]:65535", { kind: "tcp", host: "::1", port: 65_535 }],
     ["svc.internal:443", { kind: "tcp", host: "svc.internal", port: 443 }],
     ["unix:/run/authz.sock", { kind: "unix", path: "/run/authz.sock" }],
-  ])("reads %s, and writes it back", (text, address) => {
+  ])("parses %s, and formatAddress restores it", (text, address) => {
     expect(parseAddress(text)).toEqual(address);
     expect(formatAddress(parseAddress(text))).toBe(text);
   });
@@ -38,19 +38,22 @@ describe("parseAddress", () => {
 });
 
 describe("parsePort", () => {
-  it("keeps to its minimum", () => {
+  it("refuses ports below the minimum", () => {
     expect(parsePort("0", 0)).toBe(0);
     expect(() => parsePort("0")).toThrow("must be a port, 1 to 65535");
   });
 });
 
 describe("isLoopback", () => {
-  it.each(["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost", "LOCALHOST"])("%s is", (host) => {
-    expect(isLoopback(host)).toBe(true);
-  });
+  it.each(["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost", "LOCALHOST"])(
+    "is true for %s",
+    (host) => {
+      expect(isLoopback(host)).toBe(true);
+    },
+  );
 
   it.each(["0.0.0.0", "::", "10.0.0.1", "127.0.0.1.evil.com", "localhost.evil.com"])(
-    "%s is not",
+    "is false for %s",
     (host) => {
       expect(isLoopback(host)).toBe(false);
     },
