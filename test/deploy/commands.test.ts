@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { isExposed, parseConfig } from "../../src/settings/serve.ts";
+import { parseUpFlags } from "../../src/settings/up.ts";
 import { parseEnvoyFlags } from "../../src/settings/envoy.ts";
 import { ROOT } from "../support/server-process.ts";
 
@@ -23,17 +24,6 @@ async function readCompose(): Promise<{
   >;
 }> {
   return JSON.parse(await readFile(join(BUILT, "compose.json"), "utf8"));
-}
-
-async function composeContainers(): Promise<readonly Container[]> {
-  const { services } = await readCompose();
-  return Object.entries(services)
-    .filter(([, { image }]) => image === "idtoken-authz")
-    .map(([name, { command, environment }]) => ({
-      name,
-      args: command ?? [],
-      env: environment ?? {},
-    }));
 }
 
 interface PodContainer {
@@ -57,7 +47,6 @@ async function kubernetesContainers(path: string): Promise<readonly Container[]>
 }
 
 const PLACES = [
-  ["compose.yaml", composeContainers],
   ["deploy/kubernetes/base", () => kubernetesContainers(join(BUILT, "base.yaml"))],
   [
     "deploy/kubernetes/workload-identity-federation",
@@ -86,6 +75,15 @@ describe.each(PLACES)("%s", (_, read) => {
 });
 
 describe("compose.yaml", () => {
+  it("runs up with valid flags, for the service", async () => {
+    const { services } = await readCompose();
+    for (const { command, environment = {} } of Object.values(services)) {
+      const [up, ...flags] = command;
+      expect(up).toBe("up");
+      expect(parseUpFlags(flags, environment, false).server.audiences).toEqual([SERVICE_URL]);
+    }
+  });
+
   it("publishes the gateway and the tunnel to this machine only", async () => {
     const { services } = await readCompose();
     const ports = Object.values(services).flatMap((service) => service.ports ?? []);

@@ -83,9 +83,12 @@ function validateDocker({ args, env }: Invocation, shell: RecordingShell): void 
   if (verb === "build") return validateBuild(rest);
   if (verb === "compose") return validateCompose(rest, env);
   expect(verb).toBe("run");
-  const [image = "", ...flags] = rest.filter((arg) => arg !== "--rm");
-  expect(image).toBe("idtoken-authz");
-  return validateProgram({ program: image, args: flags, env }, shell);
+  const at = rest.findIndex((arg) => arg.startsWith("idtoken-authz"));
+  const image = rest[at] ?? "";
+  expect(["idtoken-authz", "idtoken-authz-up"]).toContain(image);
+  const options = rest.slice(0, at).filter((arg) => arg.startsWith("-"));
+  expect(options.filter((option) => !["--rm", "-p", "-v"].includes(option))).toEqual([]);
+  return validateProgram({ program: image, args: rest.slice(at + 1), env }, shell);
 }
 
 /** A `--target` must be a stage of the Dockerfile. */
@@ -97,10 +100,12 @@ async function validateBuild(args: readonly string[]): Promise<void> {
 
 /** Every variable that compose.yaml insists on must be set. */
 async function validateCompose(args: readonly string[], env: Invocation["env"]): Promise<void> {
-  expect(args).toEqual(["up"]);
+  const [verb, ...services] = args;
+  expect(verb).toBe("up");
   const compose = await readFile(join(ROOT, "compose.yaml"), "utf8");
   const required = [...compose.matchAll(/\$\{(\w+):\?/g)].map(([, name = ""]) => name);
   expect(required.filter((name) => env[name] === undefined)).toEqual([]);
+  for (const service of services) expect(compose).toContain(`\n  ${service}:\n`);
 }
 
 /** Files of this project must exist. */
@@ -150,7 +155,7 @@ describe("A command block", () => {
     ["npm start --audience https://api.example.com", "--audience"],
     ["envoy -c gateway.yaml", "undefined"],
     ["docker build --target tunnel-servers .", "tunnel-servers"],
-    ["docker compose up", "SERVICE_URL"],
+    ["docker compose up", "RUN_AS"],
     ["kubectl apply -k deploy/kubernetes/bases", "deploy/kubernetes/bases"],
   ])("that says `%s` is refused", async (block, message) => {
     await using shell = await openRecordingShell(Object.keys(PROGRAMS), FILES);

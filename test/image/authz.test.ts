@@ -91,7 +91,7 @@ describe("the command in the image", () => {
     const diagnosis = once("doctor", "--credentials=/none.json", `--audience=${AUDIENCE}`);
     await expect(diagnosis).rejects.toMatchObject({
       code: 1,
-      stdout: expect.stringContaining("✗ file    /none.json: no usable credential: there is no"),
+      stdout: expect.stringContaining("✗ file    /none.json: "),
     });
   });
 

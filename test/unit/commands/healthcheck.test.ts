@@ -45,3 +45,13 @@ it("without flags, a process 1 that is another program is a StartError", async (
 it("wrong flags are a UsageError", async () => {
   await expect(run("--wrong")).rejects.toThrow(UsageError);
 });
+
+it("asks up, which serves its health on --admin-listen only", async () => {
+  await using server = createServer((_request, response) => response.end());
+  const port = await listenOnLoopback(server);
+  const up = ["up", "gateway", "--service-url=https://a-b-ew.a.run.app", "--service-ca=/ca"];
+  expect(await run(...up, `--admin-listen=127.0.0.1:${port}`)).toMatchObject({ code: 0 });
+  await expect(run(...up)).rejects.toThrow(
+    new StartError("up serves no health without --admin-listen"),
+  );
+});

