@@ -7,7 +7,10 @@ import { startGoogle } from "../support/google.ts";
 import { startHttpProxy } from "../support/http-proxy.ts";
 import { createServiceAccount } from "../support/service-account.ts";
 import { startTlsFront } from "../support/tls-front.ts";
+import { API_HOST } from "../support/gateway.ts";
+import { startUp } from "../support/up.ts";
 import { readDocument } from "./documents.ts";
+import { startFarEnd } from "./far-end.ts";
 
 const GOOGLE = "oauth2.googleapis.com";
 const SERVICE = "tunnel-1234567890.europe-west1.run.app";
@@ -62,4 +65,17 @@ it("The example of the doctor is what it prints", async () => {
   const example = /\$ npm run -s doctor -- [^\n]*\n([^]*?)```/.exec(text)?.[1] ?? "";
   const printed = await runExample();
   expect(normalize(printed)).toBe(normalize(example));
+});
+
+it("The example of up is what it prints", async () => {
+  const { text } = await readDocument("docs/up.md");
+  const [, example = ""] = /```\n( +0\.0 s [^]*?)\n```/.exec(text) ?? [];
+  // What comes before the first thing that differs from run to run.
+  const steps = example.split("\n").map((line) => line.slice(9).split(/\/usr|caller@|http:/)[0]);
+  await using farEnd = await startFarEnd();
+  const { keyFile, serviceFlags } = farEnd.google;
+  const flags = [`--credentials=${keyFile}`, ...serviceFlags(API_HOST)];
+  await using up = await startUp("gateway-push", flags);
+  expect(steps).toHaveLength(5);
+  for (const step of steps) expect(await up.step(step ?? "")).toContain(step);
 });
