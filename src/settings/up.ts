@@ -31,7 +31,7 @@ export const upOwnSettings = {
       flag: "envoy",
       env: "ENVOY_BIN",
       placeholder: "FILE",
-      defaultNote: "the first on the PATH that is new enough, else one that is fetched once",
+      defaultNote: "one on the PATH that is new enough, or a download",
       help: "Path of Envoy's executable, release 1.36 or newer.",
     },
     parsePath,
