@@ -12,6 +12,10 @@ const VERSION_FEATURES = {
     since: "1.37",
     lost: "tcp_keepalive on listeners: connections of clients that vanished stay open",
   },
+  "early-data": {
+    since: "1.37",
+    lost: "max_early_data_bytes: a tunnel is opened even if its client disconnects before",
+  },
   "connect-after-handshake": {
     since: "1.37",
     lost: "upstream_connect_mode: the TCP server sees a connection even if the client's TLS handshake fails",

@@ -1,5 +1,6 @@
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { connect, constants, type ClientHttp2Session } from "node:http2";
+import { text } from "node:stream/consumers";
 import { expect, it } from "vitest";
 import { startEnvoy } from "../support/envoy-process.ts";
 import { startGateway } from "../support/gateway.ts";
@@ -57,5 +58,33 @@ it.each(["gateway", "gateway-push"] as const)(
     await using container = await startHttpService({ request });
     await using gateway = await startGateway({ container, config });
     expect(await survivesResets(gateway.port, "GET")).toBe(true);
+  },
+);
+
+it.each(["gateway", "gateway-push"] as const)(
+  "%s does not close a connection in which many requests are cancelled before they are answered",
+  async (config) => {
+    const arrivals = new EventEmitter();
+    await using container = await startHttpService({
+      request: ({ url = "" }, response) => {
+        if (url === "/last") response.end("answered");
+        else arrivals.emit(url);
+      },
+    });
+    await using gateway = await startGateway({ container, config });
+    const session = connect(gateway.url);
+    const closed = once(session, "close").then(() => "the connection was closed");
+    const cancelOne = async (path: string) => {
+      const arrived = once(arrivals, path);
+      const stream = session.request({ ":path": path });
+      stream.on("error", () => {});
+      await Promise.race([arrived, closed]);
+      stream.close(constants.NGHTTP2_CANCEL);
+    };
+    // More than the 500 of which Envoy tolerates half.
+    for (let i = 0; i < 600 && !session.closed; i += 1) await cancelOne(`/${i}`);
+    const last = session.closed ? closed : text(session.request({ ":path": "/last" }));
+    expect(await Promise.race([last, closed])).toBe("answered");
+    session.destroy();
   },
 );
