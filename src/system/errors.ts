@@ -1,4 +1,4 @@
-/** Every code that an answer, a log line or a metric of this program can carry. */
+/** Codes of answers, log lines and metrics. */
 export type RefusalCode = "audience_missing" | "audience_not_allowed" | "check_secret_wrong";
 export type MintCode =
   | "mint_rejected"
@@ -49,17 +49,17 @@ export class MintError extends Error {
   }
 }
 
-/** Could not do it (exit code 1). The message is all that a person is shown. */
+/** The command failed (exit code 1). The message is all that is shown. */
 export class StartError extends Error {
   override readonly name: string = "StartError";
 }
 
-/** Wrong usage or configuration (exit code 2): one line a fault, all of them at once. */
+/** Wrong usage or configuration (exit code 2). All errors are reported together, one a line. */
 export class UsageError extends StartError {
   override readonly name = "UsageError";
 
-  constructor(faults: readonly string[]) {
-    super(faults.join("\n"));
+  constructor(errors: readonly string[]) {
+    super(errors.join("\n"));
   }
 }
 

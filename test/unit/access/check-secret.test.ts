@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { openCheckSecret } from "../../../src/access/check-secret.ts";
 import { StartError } from "../../../src/system/errors.ts";
@@ -78,6 +80,24 @@ describe("the check secret", () => {
     await secret.reload();
     expect(secret.matches("second")).toBe(true);
     expect(reported).toEqual(["changed", "unusable", "unusable"]);
+    secret.close();
+  });
+
+  it("is read once from a pipe, which is reported", async () => {
+    await using folder = await makeTemporaryFolder();
+    const path = join(folder.path, "secret");
+    await promisify(execFile)("mkfifo", [path]);
+    const notFollowed: string[] = [];
+    const opening = openCheckSecret(path, createFakeClock(), {
+      ...silent,
+      secretNotFollowed: (each) => notFollowed.push(each),
+    });
+    await writeFile(path, "from the pipe\n");
+    const secret = await opening;
+    expect(secret.matches("from the pipe")).toBe(true);
+    expect(notFollowed).toEqual([path]);
+    await secret.reload();
+    expect(secret.matches("from the pipe")).toBe(true);
     secret.close();
   });
 });

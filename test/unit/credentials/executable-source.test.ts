@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { chmod, readFile, writeFile } from "node:fs/promises";
+import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MintError } from "../../../src/system/errors.ts";
 import { createCredentials, TARGET, type Credentials } from "../../support/credential-files.ts";
@@ -115,22 +117,28 @@ describe("an executable source", () => {
   });
 
   it.each([
-    ["SIGTERM", 1],
-    ["two signals", 2],
-  ])("leaves nothing running when the server ends on %s", async (_what, signals) => {
+    ["after a drain", "1s", 1],
+    ["on a second signal", "60s", 2],
+  ])("leaves nothing running when the server ends %s", async (_when, drainTimeout, signals) => {
     const { script, childPid } = await scriptWithChild("while :; do sleep 1; done");
     const path = await fileFor({ command: await program(script) });
     const flags = [`--credentials=${path}`, "--audience=https://service.example"];
     await using server = await startServer(
-      [...flags, "--mint-timeout=60s", "--drain-timeout=1s"],
+      [...flags, "--mint-timeout=60s", `--drain-timeout=${drainTimeout}`],
       OPT_IN,
     );
     const pid = await childPid();
+    // The drain waits for this check, and the check for the program.
+    const check = request(`${server.url}/check`).end();
+    const cutOff = once(check, "error");
+    await once(check, "finish");
+    await fetch(`${server.url}/livez`);
     for (let count = 0; count < signals; count++) {
       server.signal("SIGTERM");
-      if (signals > 1) await Promise.race([server.event("draining"), server.ended]);
+      await server.event("draining");
     }
     await server.ended;
+    await cutOff;
     await expect.poll(() => isRunning(pid)).toBe(false);
   });
 });
