@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { startServer, type ServerProcess } from "../test/support/server-process.ts";
-import type { Reading } from "./probe.ts";
+import type { Reading } from "./runtime-probe.ts";
 
-const PROBE = pathToFileURL(join(import.meta.dirname, "probe.ts"));
+const PROBE = pathToFileURL(join(import.meta.dirname, "runtime-probe.ts"));
 
 export interface ProbedServer extends AsyncDisposable {
   readonly server: ServerProcess;

@@ -7,7 +7,7 @@ import { startHttpService, type HttpService } from "../support/http-service.ts";
 import { listenOnLoopback } from "../support/loopback.ts";
 import { openPage } from "./chromium.ts";
 
-/** What a page could do with the gateway, as its script sees it. */
+/** What a page was able to do with the gateway, as seen by its script. */
 interface Report {
   readonly read: string;
   readonly write: string;

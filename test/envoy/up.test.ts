@@ -44,7 +44,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => parts.disposeAsync());
 
-/** The program as it is installed in a folder that held nothing. */
+/** The program, installed from its package into an empty folder. */
 function inEmptyFolder(): UpOptions {
   const { folder, env } = installed;
   return { command: [join(folder, "node_modules/.bin/idtoken-authz")], cwd: folder, env };
@@ -114,8 +114,8 @@ describe("up, installed from a packed tarball into an empty folder", () => {
   });
 });
 
-describe("up, while it runs", () => {
-  /** The installed program on a gateway whose service answers as `request` does. */
+describe("up", () => {
+  /** Starts the installed program with a gateway to a service that answers as `request` does. */
   async function startGatewayTo(
     request: HttpHandlers["request"],
     flags: readonly string[] = [],
@@ -130,7 +130,7 @@ describe("up, while it runs", () => {
     return { up, google: own, [Symbol.asyncDispose]: () => moved.disposeAsync() };
   }
 
-  it("starts Envoy again when that is killed under load, and requests flow", async () => {
+  it("restarts Envoy if it is killed under load, and requests succeed again", async () => {
     await using gateway = await startGatewayTo((_request, response) => response.end("ok"));
     const { up } = gateway;
     const attempt = httpAttempt(`http://127.0.0.1:${up.port}/`);
@@ -148,7 +148,7 @@ describe("up, while it runs", () => {
     expect(up.ready).toContain(`127.0.0.1:${up.port} `);
   });
 
-  it("leaves nothing behind when it is killed itself", async () => {
+  it("leaves no file and no process when it is killed", async () => {
     await using gateway = await startGatewayTo((_request, response) => response.end("ok"));
     const { up } = gateway;
     expect(await up.leftovers()).not.toEqual([]);
@@ -157,7 +157,7 @@ describe("up, while it runs", () => {
     await expect.poll(up.leftovers, { timeout: 10_000 }).toEqual([]);
   });
 
-  it("finishes a download after Ctrl-C, takes no new connection, and leaves nothing behind", async () => {
+  it("finishes a download after Ctrl-C, accepts no new connection and leaves nothing", async () => {
     const half = Promise.withResolvers<void>();
     await using gateway = await startGatewayTo((request, response) => {
       if (request.url !== "/download") return response.end();
@@ -183,7 +183,7 @@ describe("up, while it runs", () => {
   it.each([
     ["the drain timeout", ["--drain-timeout=100ms"], 1, 0],
     ["a second Ctrl-C", [], 2, 1],
-  ])("cuts a download off after %s", async (_, flags, interrupts, code) => {
+  ])("cuts off a download after %s", async (_, flags, interrupts, code) => {
     await using gateway = await startGatewayTo((request, response) => {
       if (request.url === "/download") response.write("first half");
       else response.end();
@@ -199,7 +199,7 @@ describe("up, while it runs", () => {
     await expect.poll(up.leftovers).toEqual([]);
   });
 
-  it("serves health and both programs' metrics on --admin-listen, and no tokens", async () => {
+  it("serves health and the metrics of both programs on --admin-listen, but no tokens", async () => {
     await using gateway = await startGatewayTo(
       (_request, response) => response.end(),
       ["--admin-listen=127.0.0.1:0"],
@@ -231,7 +231,7 @@ describe("up, while it runs", () => {
     expect(await get("/readyz")).toMatchObject({ status: 200 });
   });
 
-  it("sends the check secret that it was given, so that its checks are answered", async () => {
+  it("passes the check secret to Envoy, whose checks are then answered", async () => {
     await using folder = await makeTemporaryFolder();
     const file = join(folder.path, "secret");
     await writeFile(file, "only Envoy knows\n");
@@ -244,7 +244,7 @@ describe("up, while it runs", () => {
 });
 
 describe("up on the oldest Envoy", () => {
-  it("runs a gateway, and says what is lost", async () => {
+  it("runs a gateway and says which features are missing", async () => {
     const envoy = await findOlderEnvoy("1.36.4");
     await using up = await startUp("gateway-push", gatewayFlags(), { ...inEmptyFolder(), envoy });
     expect(await up.step("Envoy 1.36 has no tcp_keepalive")).toBeTruthy();

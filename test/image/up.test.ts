@@ -4,7 +4,7 @@ import { LIMITS, LOCKED, podman, startContainer } from "./container.ts";
 
 const IMAGE = "localhost/idtoken-authz-up";
 
-it("has the version of package.json in its label and in its program", async () => {
+it("the image of up has the version of package.json in its label and in its program", async () => {
   const labels = await podman("inspect", "--format={{json .Config.Labels}}", IMAGE);
   const { version } = JSON.parse(await readFile("package.json", "utf8")) as { version: string };
   expect(JSON.parse(labels)).toMatchObject({ "org.opencontainers.image.version": version });
@@ -13,7 +13,7 @@ it("has the version of package.json in its label and in its program", async () =
   );
 });
 
-it("runs as user 65532, with an Envoy of its own", async () => {
+it("the image of up runs as user 65532 and contains Envoy", async () => {
   const format = "--format={{.Config.User}}";
   expect((await podman("inspect", format, IMAGE)).trim()).toBe("65532:65532");
   await using container = startContainer(
@@ -26,7 +26,7 @@ it("runs as user 65532, with an Envoy of its own", async () => {
   expect(await container.ended).toBe(1);
 });
 
-it("says what is missing where nothing can be written", async () => {
+it("the image of up says what is missing if no folder is writable", async () => {
   await using container = startContainer(
     IMAGE,
     ["up", "gateway", "--service-url=https://a-b-ew.a.run.app", "--listen=127.0.0.1:0"],

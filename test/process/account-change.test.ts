@@ -35,7 +35,7 @@ async function start(): Promise<InProcessServer> {
   return server;
 }
 
-/** The accounts that checks of the two audiences are answered with, or their statuses. */
+/** Sends a check for each audience; returns the accounts of the tokens, or the statuses. */
 function accountsOf(server: InProcessServer): Promise<readonly unknown[]> {
   return Promise.all(
     [A, B].map(async (audience) => {
@@ -45,7 +45,7 @@ function accountsOf(server: InProcessServer): Promise<readonly unknown[]> {
   );
 }
 
-/** Replaces the key file by one of this account. */
+/** Replaces the key file by one for this account. */
 async function changeTo(clientEmail: string, server: InProcessServer): Promise<void> {
   const { endpoint, folder, keyFile } = keyed;
   const account = createServiceAccount({ tokenUri: endpoint.url, clientEmail });
@@ -58,7 +58,7 @@ async function changeTo(clientEmail: string, server: InProcessServer): Promise<v
 describe("a change of the account, whose second token Google refuses with 429", () => {
   const tooMany = { kind: "status", status: 429, headers: { "retry-after": "13" } } as const;
 
-  it("happens when every configured audience has its new token; the old account serves until then", async () => {
+  it("takes effect once every configured audience has a new token, and not before", async () => {
     await using server = await start();
     keyed.endpoint.setFault(tooMany, Infinity, ({ account, audience }) => {
       return account === NEW && audience === B;
@@ -81,7 +81,7 @@ describe("a change of the account, whose second token Google refuses with 429", 
     expect(server.exchanges() - before, "only the missing token was minted").toBe(1);
   });
 
-  it("does not happen if the file changes again meanwhile: the newest account is used", async () => {
+  it("is superseded if the file changes again, and the newest account is used", async () => {
     await using server = await start();
     keyed.endpoint.setFault(tooMany, Infinity, ({ account, audience }) => {
       return account === NEW && audience === B;

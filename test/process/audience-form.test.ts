@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-/** The audience of the token that a check is answered with, or its status. */
+/** Sends a check; returns the audience of its token, or its status. */
 async function audienceOf(
   { url }: ServerProcess,
   headers: Readonly<Record<string, string>> = {},
@@ -55,7 +55,7 @@ describe("an audience in quotes", () => {
     ["serve", ["--credentials=key.json"]],
     ["doctor", ["--credentials=key.json"]],
     ["envoy", ["gateway", `--service-url=${OWN_URL}`]],
-  ])("is refused by %s, which names the quotes", async (command, flags) => {
+  ])("is rejected by %s with an error that names the quotes", async (command, flags) => {
     const { code, stderr } = await runMain([command, ...flags, `--audience="${OWN_URL}"`]);
     expect(code).toBe(2);
     expect(stderr).toBe(
@@ -64,7 +64,7 @@ describe("an audience in quotes", () => {
     );
   });
 
-  it("is refused in an environment variable, too", async () => {
+  it("is rejected in an environment variable, too", async () => {
     const env = { AUDIENCE: `"${OWN_URL}"`, ALLOW_AUDIENCE: "'https://*.run.app'" };
     const { code, stderr } = await runMain(["serve"], env);
     expect(code).toBe(2);

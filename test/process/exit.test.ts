@@ -27,8 +27,8 @@ async function makePipe(): Promise<string> {
   return path;
 }
 
-describe("serve, while its credential is a pipe that nobody writes to", () => {
-  it.each(["SIGTERM", "SIGINT"] as const)("ends with 0 on %s", async (signal) => {
+describe("serve with a credential that is a pipe without a writer", () => {
+  it.each(["SIGTERM", "SIGINT"] as const)("exits with 0 on %s", async (signal) => {
     const pipe = await makePipe();
     const args = [join(ROOT, "src/main.ts"), `--credentials=${pipe}`, "--listen=127.0.0.1:0"];
     const child = spawn(process.execPath, args, { stdio: "ignore" });
@@ -42,7 +42,7 @@ describe("serve, while its credential is a pipe that nobody writes to", () => {
   });
 });
 
-describe("serve, while a mint hangs in a thread that cannot be cancelled", () => {
+describe("serve with a mint that hangs in a thread which cannot be cancelled", () => {
   async function startHanging(drainTimeout: string) {
     // google-auth-library opens this file in a thread, and waits for a writer.
     const cert_path = await makePipe();
@@ -60,13 +60,13 @@ describe("serve, while a mint hangs in a thread that cannot be cancelled", () =>
     return server;
   }
 
-  it("ends with 0 once it is drained", async () => {
+  it("exits with 0 once it is drained", async () => {
     await using server = await startHanging("1s");
     server.signal("SIGTERM");
     expect(await server.ended).toBe(0);
   });
 
-  it("ends with 1 on a second signal", async () => {
+  it("exits with 1 on a second signal", async () => {
     await using server = await startHanging("60s");
     const check = request(`${server.url}/check`).end();
     const cutOff = once(check, "error");

@@ -18,7 +18,7 @@ let secretFile = "";
 
 beforeAll(async () => {
   endpoint = parts.use(await startTokenEndpoint());
-  // A name and no address, so that each mint needs a thread to resolve it.
+  // A name instead of an address, so that each mint needs a thread to resolve it.
   account = createServiceAccount({ tokenUri: endpoint.url.replace("127.0.0.1", "localhost") });
   endpoint.register(account);
 });
@@ -56,7 +56,7 @@ async function reloadOften(server: ServerProcess): Promise<void> {
 }
 
 describe("a followed file that is replaced", () => {
-  it("by a pipe that nobody writes to is reported, and tokens are minted as before", async () => {
+  it("by a pipe without a writer is reported, and tokens are still minted", async () => {
     await using server = await startServer([`--credentials=${keyFile}`, ...flags()]);
     await server.event("minted");
     await rename(await makePipe("pipe"), secretFile);
@@ -67,7 +67,7 @@ describe("a followed file that is replaced", () => {
     expect(await server.stop()).toBe(0);
   });
 
-  it("by a link to an endless device is reported, and the old credential stays in use", async () => {
+  it("by a link to an endless device is reported, and the old credential remains in use", async () => {
     await using server = await startServer([`--credentials=${keyFile}`, ...flags()]);
     await symlink("/dev/zero", `${keyFile}.new`);
     await rename(`${keyFile}.new`, keyFile);

@@ -18,7 +18,7 @@ afterAll(() => parts.disposeAsync());
 const start = (...flags: readonly string[]) =>
   startInProcess(keyed.endpoint, [`--credentials=${keyed.keyFile}`, ANY, ...flags]);
 
-/** The statuses of concurrent checks, each of an audience of its own. */
+/** Sends concurrent checks for different audiences; resolves with their statuses. */
 function checkMany({ check }: InProcessServer, count: number, name: string) {
   const audiences = Array.from({ length: count }, (_, index) => `https://${name}-${index}.run.app`);
   return Promise.all(audiences.map(async (audience) => (await check(audience)).status));
@@ -31,7 +31,7 @@ async function arrived({ url }: InProcessServer, count: number): Promise<void> {
 }
 
 describe("more concurrent audiences than --max-audiences", () => {
-  it("all get their tokens, each by one mint", async () => {
+  it("all get tokens, with one mint each", async () => {
     await using server = await start("--max-audiences=1");
     keyed.endpoint.pause();
     const checks = checkMany(server, 20, "audience");
@@ -44,7 +44,7 @@ describe("more concurrent audiences than --max-audiences", () => {
 });
 
 describe("a flood of other audiences whose mints hang", () => {
-  it("does not keep the configured audiences from their tokens", async () => {
+  it("does not delay the tokens of configured audiences", async () => {
     keyed.endpoint.setFault({ kind: "hang" });
     await using server = await start(`--audience=${A}`, `--audience=${B}`);
     const failed = server.lines.line(({ audience, event }) => {

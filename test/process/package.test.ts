@@ -12,20 +12,20 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => installed?.[Symbol.asyncDispose]());
 
-it("prints its version through npx, in a folder that has nothing but the package", async () => {
+it("the installed package prints its version through npx", async () => {
   const { version } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as {
     version: string;
   };
   expect(await installed.run("npx", ["idtoken-authz", "--version"])).toBe(`${version}\n`);
 });
 
-it("prints Envoy configs, whose parts it holds", async () => {
+it("the installed package prints Envoy configs", async () => {
   const url = "--service-url=https://svc-abc123-ew.a.run.app";
   const printed = installed.run("npx", ["idtoken-authz", "envoy", "gateway", url]);
   expect(await printed).toContain("svc-abc123-ew.a.run.app");
 });
 
-it("installs without another package than the Node of this platform", async () => {
+it("the package depends on nothing but the Node of this platform", async () => {
   const listed = await installed.run("npm", ["ls", "--all", "--parseable"]);
   const packages = listed.trim().split("\n").slice(1);
   expect(packages).toHaveLength(2);
@@ -33,7 +33,7 @@ it("installs without another package than the Node of this platform", async () =
   expect(packages[1]).toMatch(/node-(linux|bin-darwin)-/);
 });
 
-/** The launcher where npm has installed no Node, with a host's Node that says it is a version. */
+/** Runs the launcher without the packaged Node, and with a host's Node that reports this version. */
 async function launch(nodeVersion: string): Promise<string> {
   await using folder = await makeTemporaryFolder();
   const bin = join(folder.path, "package/bin");
@@ -49,13 +49,16 @@ async function launch(nodeVersion: string): Promise<string> {
   return await runCommand(join(bin, "idtoken-authz"), ["first argument"], { env });
 }
 
-it("falls back on the host's Node if that is new enough", async () => {
+it("the launcher falls back on the host's Node if it is new enough", async () => {
   expect(await launch("v24.15.0")).toBe("started with first argument\n");
 });
 
-it.each(["v20.20.2", "nonsense"])("refuses a host's Node that is %s", async (version) => {
-  await expect(launch(version)).rejects.toMatchObject({
-    code: 1,
-    stderr: expect.stringMatching(`^idtoken-authz needs Node 24 or newer.* has ${version}`),
-  });
-});
+it.each(["v20.20.2", "nonsense"])(
+  "the launcher rejects a host's Node that is %s",
+  async (version) => {
+    await expect(launch(version)).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(`^idtoken-authz needs Node 24 or newer.* has ${version}`),
+    });
+  },
+);

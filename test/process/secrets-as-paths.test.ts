@@ -10,7 +10,7 @@ const json = JSON.stringify(account.keyFile, null, 2);
 const pem = account.keyFile["private_key"] ?? "";
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 
-/** What people put into a variable that wants a path; src/system/show.ts judges each of them. */
+/** What people put into a variable that should have a path; see src/system/show.ts. */
 const SECRETS: Readonly<Record<string, string>> = {
   "JSON in single quotes": `'${JSON.stringify(account.keyFile)}'`,
   "JSON encoded twice": JSON.stringify(json),
@@ -29,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => folder?.[Symbol.asyncDispose]());
 
-/** Whether a text holds 12 characters of the secret in a row, which is no coincidence. */
+/** Whether a text contains 12 consecutive characters of the secret, which is no coincidence. */
 function holdsPartOf(text: string, secret: string): boolean {
   const pieces = secret.split(/\s+/).flatMap((part) => part.match(/.{12}/g) ?? []);
   return pieces.some((piece) => text.includes(piece));

@@ -6,7 +6,7 @@ import type { TokenEndpoint } from "../support/token-endpoint.ts";
 
 const HOUR_MS = 3600_000;
 const AUDIENCE = "https://a.run.app";
-/** Makes a program set its own wall clock two hours ahead on SIGUSR2, and say so in its log. */
+/** Makes a program set its own wall clock two hours ahead on SIGUSR2, and log that it did. */
 const SET_CLOCK = `
   const readClock = Date.now;
   process.on("SIGUSR2", () => {
@@ -30,7 +30,7 @@ afterEach(() => {
 afterAll(() => parts.disposeAsync());
 
 describe("a token whose issuer's Date is 12 hours behind", () => {
-  it("is not served once its own hour of life is over", async () => {
+  it("is not served after its life of one hour", async () => {
     endpoint.setDateOffset(-12 * HOUR_MS);
     await using server = await startInProcess(endpoint, flags);
     expect(await server.check()).toMatchObject({ status: 200 });
@@ -41,7 +41,7 @@ describe("a token whose issuer's Date is 12 hours behind", () => {
 });
 
 describe("a wall clock that is set two hours ahead", () => {
-  it("does not end a valid token while it cannot be renewed", async () => {
+  it("does not invalidate a valid token that cannot be renewed", async () => {
     await using server = await startInProcess(endpoint, flags);
     const { token } = await server.check();
     endpoint.setFault({ kind: "status", status: 503 });
@@ -53,7 +53,7 @@ describe("a wall clock that is set two hours ahead", () => {
     expect(await server.check(), "after an hour of life").toMatchObject({ status: 503 });
   });
 
-  it("does not end a valid token of the real program either", async () => {
+  it("does not invalidate a valid token in the real program either", async () => {
     const preload = `--import=data:text/javascript,${encodeURIComponent(SET_CLOCK)}`;
     await using server = await startServer(flags, { NODE_OPTIONS: preload });
     const check = async () => {
@@ -71,7 +71,7 @@ describe("a wall clock that is set two hours ahead", () => {
   });
 });
 
-describe("a machine that slept for two hours", () => {
+describe("a machine that was suspended for two hours", () => {
   it("does not serve a token that expired meanwhile", async () => {
     await using server = await startInProcess(endpoint, flags);
     expect(await server.check()).toMatchObject({ status: 200 });
@@ -82,7 +82,7 @@ describe("a machine that slept for two hours", () => {
 });
 
 describe("a virtual machine that was paused for two hours, which only its wall clock shows", () => {
-  it("does not serve the expired token where the issuer can be asked", async () => {
+  it("does not serve the expired token if the issuer is reachable", async () => {
     await using server = await startInProcess(endpoint, flags);
     expect(await server.check()).toMatchObject({ status: 200 });
     server.clock.shiftWall(2 * HOUR_MS);

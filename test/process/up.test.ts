@@ -42,7 +42,7 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-/** Runs `up gateway`, which is expected to end by itself; the last line on standard error. */
+/** Runs `up gateway`, which must fail to start; returns the last line on standard error. */
 async function fail(
   flags: readonly string[],
   env: NodeJS.ProcessEnv = { ENVOY_BIN: envoy },
@@ -56,8 +56,8 @@ async function fail(
   return { code, last: stderr.trimEnd().split("\n").at(-1) };
 }
 
-describe("what keeps up from starting is one clear line and an exit code", () => {
-  it("where the key was deleted, with doctor's remedy", async () => {
+describe("up reports in one line why it cannot start", () => {
+  it("if the key was deleted, with the same advice as doctor", async () => {
     await using folder = await makeTemporaryFolder();
     const key = join(folder.path, "key.json");
     await createServiceAccount({ tokenUri: google.endpoint.url }).writeTo(key);
@@ -66,14 +66,14 @@ describe("what keeps up from starting is one clear line and an exit code", () =>
     expect(last).toMatch(/invalid_grant.* → .*gcloud iam service-accounts keys list/);
   });
 
-  it("where there is no key", async () => {
+  it("if there is no key", async () => {
     expect(await fail(["--credentials=/none.json"])).toMatchObject({
       code: 1,
       last: expect.stringContaining("/none.json"),
     });
   });
 
-  it("where the account may not call the service, with the command that lets it", async () => {
+  it("if the account may not call the service, with the command that grants the role", async () => {
     const { code, last } = await fail([], { ENVOY_BIN: envoy }, FORBIDDEN_HOST);
     expect(code).toBe(1);
     expect(last).toMatch(
@@ -81,7 +81,7 @@ describe("what keeps up from starting is one clear line and an exit code", () =>
     );
   });
 
-  it("where the port is taken", async () => {
+  it("if the port is taken", async () => {
     await using server = createServer();
     const port = await listenOnLoopback(server);
     expect(await fail([`--listen=127.0.0.1:${port}`])).toEqual({
@@ -90,14 +90,14 @@ describe("what keeps up from starting is one clear line and an exit code", () =>
     });
   });
 
-  it("where there is no Envoy and none can be fetched", async () => {
+  it("if there is no Envoy and the download fails", async () => {
     await using home = await makeTemporaryFolder();
     const { code, last } = await fail([], { PATH: "/none", HOME: home.path });
     expect(code).toBe(1);
     expect(last).toMatch(/^no Envoy found, and .* bring Envoy 1\.36 or newer/);
   });
 
-  it("where Envoy refuses its config", async () => {
+  it("if Envoy rejects its config", async () => {
     const { code, last } = await fail(["--service-ca=/none.crt", "--no-probe"]);
     expect({ code, last }).toEqual({
       code: 1,
@@ -105,13 +105,13 @@ describe("what keeps up from starting is one clear line and an exit code", () =>
     });
   });
 
-  it("where the service cannot be reached", async () => {
+  it("if the service is unreachable", async () => {
     const { code, last } = await fail(["--connect-to=127.0.0.1:1"]);
     expect(code).toBe(1);
     expect(last).toMatch(/^127\.0\.0\.1:1: .*refused → /);
   });
 
-  it("where the usage is wrong: every fault, and nothing else", async () => {
+  it("if flags are wrong, with a line for each error", async () => {
     const { code, stderr, stdout } = await runMain([
       "up",
       "gateway",
@@ -128,19 +128,19 @@ describe("what keeps up from starting is one clear line and an exit code", () =>
 
 const flagsOf = (host: string) => [`--credentials=${google.keyFile}`, ...google.serviceFlags(host)];
 
-it("is ready where the service itself fails, and says so", async () => {
+it("up starts even if the service answers with an error, and reports it", async () => {
   await using up = await startUp("gateway", flagsOf(FAILING_HOST));
   expect(await up.step("answered 500")).toContain(" → ");
 });
 
-it("neither mints nor calls before it is ready with --no-probe", async () => {
+it("up with --no-probe neither mints nor calls the service before it is ready", async () => {
   const before = google.cloudRun.requests.length;
   await using up = await startUp("gateway", [...flagsOf(FORBIDDEN_HOST), "--no-probe"]);
   expect(up.ready).toContain(`leads to https://${FORBIDDEN_HOST}`);
   expect(google.cloudRun.requests).toHaveLength(before);
 });
 
-it("needs neither credential nor auth server for a public service", async () => {
+it("up needs neither a credential nor the auth server for a public service", async () => {
   const service = google.serviceFlags(API_HOST);
   await using certs = await makeTemporaryFolder();
   await runMain(["certs", join(certs.path, "certs")]);

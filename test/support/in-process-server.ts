@@ -8,16 +8,16 @@ import { refuseSecrets } from "./secrets.ts";
 import type { LogLine } from "./server-process.ts";
 import type { TokenEndpoint } from "./token-endpoint.ts";
 
-/** The whole server in the test's process, so that the test decides what time it is. */
+/** The whole server in the test's own process, on a clock that the test controls. */
 export interface InProcessServer extends AsyncDisposable {
   readonly clock: FakeClock;
   readonly lines: LineLog<LogLine>;
   readonly url: string;
-  /** Looks at the credential file now. */
+  /** Checks the credential file for changes now. */
   readonly reload: () => void;
   /** How many exchanges the endpoint has seen since the server started. */
   readonly exchanges: () => number;
-  /** One check of the default audience, or of the one that is named. */
+  /** Sends a check for the default audience, or for another one. */
   readonly check: (audience?: string) => Promise<{
     readonly status: number;
     readonly token: string | null;

@@ -4,12 +4,12 @@ import { runCommand } from "./command.ts";
 import { ROOT } from "./server-process.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 
-/** The package as a user has it: packed, and installed into a folder that held nothing. */
+/** The package as a user has it: packed and installed into an empty folder. */
 export interface InstalledPackage extends AsyncDisposable {
   readonly folder: string;
-  /** The environment of a shell there: none of this project's, and none of its npm script's. */
+  /** The environment of a shell in that folder, without this project's variables and npm's. */
   readonly env: NodeJS.ProcessEnv;
-  /** Runs a program there to its end. Rejects when it fails. */
+  /** Runs a program in that folder to its end. Rejects when it fails. */
   readonly run: (file: string, args: readonly string[]) => Promise<string>;
 }
 
@@ -40,7 +40,7 @@ function hostEnvironment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(entries), PATH: folders.join(delimiter) };
 }
 
-/** Writes a shell script that can be run. */
+/** Writes an executable shell script. */
 export async function writeScript(path: string, script: string): Promise<void> {
   await writeFile(path, `#!/bin/sh\n${script}\n`);
   await chmod(path, 0o755);

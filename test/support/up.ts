@@ -19,14 +19,14 @@ export interface UpProcess extends AsyncDisposable {
   readonly ready: string;
   /** The process ID of the Envoy that runs now. */
   readonly envoyPid: () => Promise<number>;
-  /** The first step, past or to come, that contains `text`. Rejects when it ends without one. */
+  /** Resolves with the first step, past or future, that contains `text`; rejects if `up` ends. */
   readonly step: (text: string) => Promise<string>;
-  /** The first line of the log, past or to come, that fits. */
-  readonly line: (fits: (line: LogLine) => boolean) => Promise<LogLine>;
+  /** Resolves with the first matching line of the log, past or future. */
+  readonly line: (matches: (line: LogLine) => boolean) => Promise<LogLine>;
   readonly signal: (signal: NodeJS.Signals) => void;
-  /** Its end: the exit code, or the signal that killed it. */
+  /** Resolves when it has ended, with the exit code or the signal that killed it. */
   readonly ended: Promise<number | NodeJS.Signals | null>;
-  /** What is in its folder for temporary files, and the processes that were started for it. */
+  /** Lists the files in its temporary folder and the processes that were started for it. */
   readonly leftovers: () => Promise<readonly string[]>;
 }
 
@@ -35,13 +35,13 @@ export interface UpOptions {
   readonly command?: readonly [string, ...string[]];
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** Whose Envoy it runs; the tests' own by default. */
+  /** The path of Envoy; by default the one that the tests use. */
   readonly envoy?: string;
 }
 
 const CHECKOUT = [process.execPath, join(ROOT, "src/main.ts")] as const;
 
-/** Every process that has `text` among its arguments, by its ID. */
+/** Lists the IDs of the processes with `text` among their arguments. */
 async function findProcesses(text: string): Promise<ReadonlyMap<number, string>> {
   const lines = (await runCommand("ps", ["-A", "-o", "pid=,args=", "-ww"])).split("\n");
   return new Map(
@@ -61,7 +61,7 @@ export async function startUp(
   const { command = CHECKOUT, cwd = ROOT, env = { PATH: process.env["PATH"] } } = options;
   await using parts = new AsyncDisposableStack();
   const { path } = parts.use(await makeTemporaryFolder());
-  // Short, as it leads to sockets.
+  // A short path, as those of sockets are limited.
   const TMPDIR = join(path, "t");
   await mkdir(TMPDIR);
   const envoy = options.envoy ?? (await findEnvoy());
@@ -97,7 +97,7 @@ export async function startUp(
   };
 }
 
-/** Its steps and its log, and its end. */
+/** Collects its steps and its log. */
 function readOutput(child: ChildProcessByStdio<null, Readable, Readable>) {
   const steps = createLineLog<string>();
   const log = createLineLog<LogLine>();
@@ -121,7 +121,7 @@ function readOutput(child: ChildProcessByStdio<null, Readable, Readable>) {
   }
 
   const ended = waitForEnd();
-  // Those who wait for it hear of it.
+  // Errors are reported to those who await it.
   ended.catch(() => {});
   return { steps, log, ended };
 }
