@@ -27,8 +27,8 @@ const ABORT_MS = 1000;
 const PARENT_POLL_MS = 250;
 
 /**
- * Runs the auth server and Envoy until SIGTERM or SIGINT, then drains both; SIGHUP reads the
- * credential file again. Resolves with the exit code: 0 after a drain or after a signal before all
+ * Runs the auth server and Envoy until SIGTERM, SIGINT or the end of its terminal, then drains both;
+ * without a terminal, SIGHUP reads the credential file again. Resolves with the exit code: 0 after a drain or after a signal before all
  * was ready, 1 if a second signal cut the drain short. Throws a UsageError or StartError when it
  * cannot start; whatever was started by then has been stopped.
  */
@@ -40,9 +40,8 @@ export async function upCommand(
   const options = parseUpFlags(argv, env, process.stdout.isTTY);
   useProxies(proxyEnvironment(env));
   const signals = listenForSignals();
-  const asked = Promise.race([signals.first, waitForNpm(env)]);
   let reload = () => {};
-  process.on("SIGHUP", () => reload());
+  const asked = Promise.race([signals.first, waitForNpm(env), onHangUp(() => reload())]);
   const output = openStandardOutput();
   const log = createLogger(options.server.logLevel, output.stream);
   const step = createSteps(io.stderr);
@@ -82,6 +81,18 @@ async function waitForNpm(env: NodeJS.ProcessEnv): Promise<void> {
     if (process.ppid !== parent) resolve();
   };
   setInterval(look, PARENT_POLL_MS).unref();
+  return promise;
+}
+
+/**
+ * Resolves when the terminal that the process was started at is gone; without one, SIGHUP means to
+ * reload.
+ */
+async function onHangUp(reload: () => void): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  process.on("SIGHUP", process.stdin.isTTY ? resolve : reload);
+  // What is printed from then on cannot be.
+  process.stderr.on("error", () => {});
   return promise;
 }
 

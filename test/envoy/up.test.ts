@@ -92,6 +92,13 @@ describe("up, installed from a packed tarball into an empty folder", () => {
     },
   );
 
+  it("pushes the token in the header that --token-header names", async () => {
+    const flags = [...gatewayFlags(), "--token-header=x-serverless-authorization"];
+    await using up = await startUp("gateway-push", flags, inEmptyFolder());
+    expect(await curl(up.port, "/")).toContain(API_HOST);
+    expect(google.cloudRun.requests.at(-1)?.identity).toMatchObject({ email: ACCOUNT });
+  });
+
   it("carries calls of a gRPC client through gateway", async () => {
     await using up = await startUp("gateway", gatewayFlags(GRPC_HOST), inEmptyFolder());
     expect(await echo(up.port, "hello")).toBe("hello");
@@ -174,6 +181,7 @@ describe("up", () => {
         () => "refused",
       );
     await expect.poll(connects).toBe("refused");
+    await up.envoyPid();
     half.resolve();
     expect(await response.text()).toBe("first half, second half");
     expect(await up.ended).toBe(0);

@@ -1,12 +1,14 @@
+import { readdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCommand } from "../support/command.ts";
 import { findEnvoy } from "../support/envoy-binary.ts";
 import { API_AUDIENCE, API_HOST } from "../support/gateway.ts";
 import { startGoogle, type Google } from "../support/google.ts";
 import { startHttpService } from "../support/http-service.ts";
 import { listenOnLoopback } from "../support/loopback.ts";
-import { runMain } from "../support/server-process.ts";
+import { ROOT, runMain } from "../support/server-process.ts";
 import { createServiceAccount } from "../support/service-account.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 import { startUp } from "../support/up.ts";
@@ -147,4 +149,28 @@ it("up needs neither a credential nor the auth server for a public service", asy
   const flags = [...service, `--cert-dir=${certs.path}/certs`, "--admin-listen=127.0.0.1:0"];
   await using up = await startUp("tunnel-client-public", flags);
   expect(up.ready).toBe(`ready: 127.0.0.1:${up.port} leads to ${API_AUDIENCE}`);
+});
+
+/** Runs a program at a terminal, which is closed once the program is ready; prints its exit code. */
+const AT_TERMINAL = `
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+printed = b""
+while b"ready: " not in printed:
+    printed += os.read(terminal, 4096)
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+it("drains and ends with code 0 when its terminal is closed, and leaves nothing behind", async () => {
+  await using folder = await makeTemporaryFolder();
+  const flags = ["--listen=127.0.0.1:0", `--envoy=${envoy}`, ...flagsOf(API_HOST)];
+  const program = [process.execPath, join(ROOT, "src/main.ts"), "up", "gateway", ...flags];
+  const code = await runCommand("python3", ["-c", AT_TERMINAL, ...program], {
+    env: { PATH: process.env["PATH"], TMPDIR: folder.path },
+  });
+  expect(code.trim()).toBe("0");
+  expect(await readdir(folder.path)).toEqual([]);
 });
