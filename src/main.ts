@@ -2,6 +2,7 @@ import manifest from "../package.json" with { type: "json" };
 import { StartError, UsageError } from "./system/errors.ts";
 import { endProcess } from "./system/exit.ts";
 import { quote } from "./system/show.ts";
+import { createStandardStreams } from "./system/standard-streams.ts";
 
 const HELP = `Usage: idtoken-authz [serve] [flags]
        idtoken-authz up NAME [flags]
@@ -20,10 +21,7 @@ const HELP = `Usage: idtoken-authz [serve] [flags]
 Run idtoken-authz COMMAND --help for its flags. --version prints the version.
 `;
 
-const io = {
-  stdout: (text: string) => void process.stdout.write(text),
-  stderr: (text: string) => void process.stderr.write(text),
-};
+const io = createStandardStreams(process, () => endProcess(1));
 
 function print(text: string): number {
   io.stdout(text);
@@ -42,7 +40,7 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     return await runCommand(command, rest, env);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
-    process.stderr.write(`${error.message}\n`);
+    io.stderr(`${error.message}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
 }

@@ -43,3 +43,8 @@ it("a process ends although a thread waits for a pipe that has no writer", async
   const outcome = await run(`void readFile(${JSON.stringify(pipe)});`);
   expect(outcome).toEqual({ code: 3, output: "exit listener 3\n" });
 });
+
+it("a failure counts although work that was under way ends with 0 later", async () => {
+  const outcome = await run("setImmediate(() => endProcess(0));");
+  expect(outcome).toEqual({ code: 3, output: "exit listener 3\n" });
+});
