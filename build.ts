@@ -1,5 +1,5 @@
 import { build, type Plugin } from "esbuild";
-import { glob, readFile } from "node:fs/promises";
+import { glob, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 const ROOT = import.meta.dirname;
@@ -53,9 +53,10 @@ async function readEnvoyParts(): Promise<Readonly<Record<string, string>>> {
   return parts;
 }
 
-await build({
+const { outputFiles } = await build({
   entryPoints: [join(ROOT, "src/main.ts")],
   outfile: join(ROOT, "dist/idtoken-authz.cjs"),
+  write: false,
   bundle: true,
   minify: true,
   legalComments: "external",
@@ -72,3 +73,11 @@ await build({
   },
   plugins: [lazyPackages, unusedParts],
 });
+
+// Written elsewhere and renamed, so that `npm pack` never sees half of a file.
+for (const folder of ["dist", ".cache"]) await mkdir(join(ROOT, folder), { recursive: true });
+for (const { path, contents } of outputFiles) {
+  const temporary = join(ROOT, ".cache", `${basename(path)}.${process.pid}`);
+  await writeFile(temporary, contents);
+  await rename(temporary, path);
+}
