@@ -46,7 +46,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<U
   const binary = await findEnvoy({ named: options.binary, env, onProgress: step, signal });
   step(`Envoy ${binary.version}, ${binary.path}`);
   const listen = await findFreeAddress(options.envoy.listen);
-  const { paths, watchdog } = await makePlace(parts);
+  const { paths, watchdog } = await makePlace(context);
   const { server, secret } = await copyCheckSecret(options.server, paths.checkSecret);
   const envoy = superviseEnvoy(
     {
@@ -83,8 +83,8 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<U
 }
 
 /** Makes a private folder, which goes when this process ends, however it ends. */
-async function makePlace(parts: AsyncDisposableStack) {
-  const { path } = parts.use(await makePrivateFolder("authz.sock"));
+async function makePlace({ parts, clock }: UpContext) {
+  const { path } = parts.use(await makePrivateFolder("authz.sock", clock));
   const watchdog = await startWatchdog(path);
   parts.defer(watchdog.close);
   const paths = {

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { delimiter, join } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { StartError } from "../system/errors.ts";
 import { isExecutable } from "../system/executable.ts";
@@ -41,8 +41,10 @@ export async function findEnvoy(options: FindOptions): Promise<EnvoyBinary> {
   return { path: await fetchEnvoy(CURRENT_ENVOY, options), version: CURRENT_ENVOY.version };
 }
 
-async function checkNamed(path: string, oldest: string): Promise<EnvoyBinary> {
-  const shown = `Envoy ${JSON.stringify(path)}`;
+async function checkNamed(given: string, oldest: string): Promise<EnvoyBinary> {
+  const shown = `Envoy ${JSON.stringify(given)}`;
+  // A bare name would be looked up on the PATH when it is started.
+  const path = resolve(given);
   if (!(await isExecutable(path))) {
     throw new StartError(`${shown}: must be the path of an executable file`);
   }

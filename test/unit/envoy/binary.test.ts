@@ -37,6 +37,12 @@ describe("an Envoy that is named", () => {
     expect(found).toEqual({ path: named, version: "1.36.0" });
   });
 
+  it("is a file, not a name to look up on the PATH", async () => {
+    const other = await writeEnvoy("1.40.0");
+    const refused = find({ named: "envoy", PATH: dirname(other) });
+    await expect(refused).rejects.toThrow('Envoy "envoy": must be the path of an executable file');
+  });
+
   it("may be a development build", async () => {
     const named = await writeEnvoy("1.41.0-dev");
     expect(await find({ named })).toEqual({ path: named, version: "1.41.0" });
