@@ -1,18 +1,18 @@
-import type { FastifyInstance } from "fastify";
 import { formatAddress, type Address } from "./system/address.ts";
 import { createAudienceRule } from "./access/audience.ts";
 import { openCheckSecret, type CheckSecret } from "./access/check-secret.ts";
 import { createDecision } from "./check/decision.ts";
 import type { EnvoyStatus } from "./envoy/supervisor.ts";
-import type { Clock } from "./system/clock.ts";
+import { systemClock, type Clock } from "./system/clock.ts";
 import { isExposed, type Config } from "./settings/serve.ts";
 import { createCredentialReloader, type CredentialReloader } from "./credentials/reloader.ts";
 import type { Credential } from "./credentials/credential.ts";
 import { findCredential } from "./credentials/application-default.ts";
 import type { FollowedFile } from "./system/followed-file.ts";
-import { buildApp } from "./http/app.ts";
-import { prepareDrain } from "./http/drain.ts";
-import { listen } from "./http/listen.ts";
+import type { GrpcOptions } from "./grpc/service.ts";
+import type { AppOptions } from "./http/app.ts";
+import { buildEndpoint, type Endpoint } from "./http/endpoint.ts";
+import { describeReadiness, type HealthOptions } from "./http/health.ts";
 import {
   logNotFollowed,
   logSecretEvents,
@@ -20,7 +20,7 @@ import {
   reportToBoth,
 } from "./telemetry/server-events.ts";
 import type { Logger } from "./telemetry/logger.ts";
-import { createMetrics, createMetricsOfEnvoy } from "./telemetry/metrics.ts";
+import { createMetrics, createMetricsOfEnvoy, type CheckProtocol } from "./telemetry/metrics.ts";
 import { createMintQueue } from "./tokens/mint-queue.ts";
 import type { IdToken } from "./tokens/id-token.ts";
 import { createTokenSource } from "./tokens/token-source.ts";
@@ -54,34 +54,29 @@ export interface ServerContext {
  * whatever was started by then has been stopped.
  */
 export async function startServer(config: Config, context: ServerContext): Promise<RunningServer> {
-  const { clock, log } = context;
+  const { log } = context;
   // Whatever is started is stopped in reverse order, here on a failure, later by close().
   await using starting = new AsyncDisposableStack();
   const parts = await buildTokenParts(config, context, starting);
   const { place, initial, tokens, credentials } = parts;
   const secret = await openSecret(config, context);
   if (secret !== undefined) starting.defer(secret.close);
-  let draining = false;
-  const { app, admin } = await buildApps(config, parts, secret, {
-    isDraining: () => draining,
-    log,
-    envoy: context.envoy,
-  });
-  // Before the app, and so stopped after it: probes see the whole drain.
-  starting.defer(() => closeAdmin(admin));
-  const adminAddress = config.adminListen && (await listen(admin, config.adminListen));
-  const drain = prepareDrain(app.server, clock);
-  starting.defer(() => app.close());
-  const address = await listen(app, config.listen);
+  const draining = new AbortController();
+  const { main, admin } = await buildEndpoints(config, parts, secret, draining.signal, context);
+  // Before the main endpoint, and so stopped after it: probes see the whole drain.
+  starting.defer(admin.close);
+  const adminAddress = config.adminListen && (await admin.listen(config.adminListen));
+  starting.defer(main.close);
+  const address = await main.listen(config.listen);
   announce(config, { address, adminAddress, credential: initial }, log);
   tokens.start();
   followCredential(place.file, credentials, log);
   const running = starting.move();
 
   async function close(): Promise<void> {
-    draining = true;
+    draining.abort();
     log.info({ event: "draining", drainTimeoutMs: config.drainTimeoutMs }, "draining");
-    await drain(config.drainTimeoutMs);
+    await main.drain(config.drainTimeoutMs);
     await running.disposeAsync();
     log.info({ event: "stopped" }, "stopped");
   }
@@ -104,12 +99,11 @@ export async function serveHealth(
   log: Logger,
 ): Promise<() => Promise<void>> {
   const metrics = createMetricsOfEnvoy(envoy);
-  const app = await buildApp({
-    health: { readiness: () => [], isDraining: () => false, metrics, envoy },
-    onFault: (err) => log.error({ event: "internal_error", err }, "a request failed unexpectedly"),
-  });
-  await listen(app, address);
-  return () => closeAdmin(app);
+  const health = { readiness: () => [], isDraining: () => false, metrics, envoy };
+  const draining = new AbortController().signal;
+  const endpoint = await buildHealthEndpoint(health, draining, { clock: systemClock, log });
+  await endpoint.listen(address);
+  return endpoint.close;
 }
 
 /** Everything that mints, caches and rotates, with its metrics. */
@@ -175,42 +169,58 @@ async function openSecret({ checkSecretFile }: Config, { clock, log }: ServerCon
   return openCheckSecret(checkSecretFile, clock, logSecretEvents(log));
 }
 
-/** The app that serves everything, and the one that serves health and metrics only. */
-async function buildApps(
+/** The endpoint that serves everything, and the one that serves health and metrics only. */
+async function buildEndpoints(
   config: Config,
   { metrics, tokens }: Awaited<ReturnType<typeof buildTokenParts>>,
   secret: CheckSecret | undefined,
-  {
-    isDraining,
-    log,
-    envoy,
-  }: Pick<ServerContext, "log" | "envoy"> & { readonly isDraining: () => boolean },
-) {
+  draining: AbortSignal,
+  context: ServerContext,
+): Promise<{ readonly main: Endpoint; readonly admin: Endpoint }> {
   const { audiences, allowAudiences, audienceFromHost, tokenHeader } = config;
   const chooseAudience = createAudienceRule({
     configured: audiences,
     allowed: allowAudiences,
     fromHost: audienceFromHost,
   });
-  const common = {
-    health: { readiness: tokens.readiness, isDraining, metrics, envoy },
-    onFault: (err: unknown) =>
-      log.error({ event: "internal_error", err }, "a request failed unexpectedly"),
-  };
-  const { token, tokenToPush } = tokens;
-  const decide = createDecision({ secret, chooseAudience, token, checked: metrics.checked });
-  const app = await buildApp({
-    ...common,
-    check: { decide, tokenHeader, isDraining },
+  const { token, tokenToPush, readiness } = tokens;
+  const isDraining = () => draining.aborted;
+  const decideOver = (protocol: CheckProtocol) =>
+    createDecision({
+      secret,
+      chooseAudience,
+      token,
+      checked: (outcome, durationMs) => metrics.checked(protocol, outcome, durationMs),
+    });
+  const health = { readiness, isDraining, metrics, envoy: context.envoy };
+  const main = await buildHealthEndpoint(health, draining, context, {
+    check: { decide: decideOver("http"), tokenHeader, isDraining },
     push: { secret, chooseAudience, token: tokenToPush, pushed: metrics.pushed, isDraining },
+    grpcCheck: { decide: decideOver("grpc"), tokenHeader },
   });
-  return { app, admin: await buildApp(common) };
+  return { main, admin: await buildHealthEndpoint(health, draining, context) };
 }
 
-async function closeAdmin(admin: FastifyInstance): Promise<void> {
-  admin.server.closeAllConnections();
-  await admin.close();
+/** An endpoint of health and metrics, and of what else it is given. */
+function buildHealthEndpoint(
+  health: HealthOptions,
+  draining: AbortSignal,
+  { clock, log }: Pick<ServerContext, "clock" | "log">,
+  { grpcCheck, ...routes }: TokenRoutes = {},
+): Promise<Endpoint> {
+  const onFault = (err: unknown) =>
+    log.error({ event: "internal_error", err }, "a request failed unexpectedly");
+  const isReady = () => describeReadiness(health).status === "ready";
+  const loadGrpc = async () => {
+    const { createGrpcService } = await import("./grpc/service.ts");
+    return createGrpcService({ check: grpcCheck, health: { isReady, draining }, clock, onFault });
+  };
+  return buildEndpoint({ ...routes, health, loadGrpc, onFault, clock });
 }
+
+type TokenRoutes = Pick<AppOptions, "check" | "push"> & {
+  readonly grpcCheck?: GrpcOptions["check"];
+};
 
 /** For verifying a new credential where no audience is configured; the token is discarded. */
 const VERIFICATION_AUDIENCE = "https://idtoken-authz.invalid";

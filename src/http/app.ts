@@ -20,9 +20,9 @@ const NO_COMPILERS = { buildValidator: noCompiler, buildSerializer: noCompiler }
  * Envoy accepts about 60 KiB of request headers and forwards the path and `Authorization`. With
  * Node's default of 16 KiB the client would get a 431.
  */
-const MAX_HEADER_BYTES = 131_072;
+export const MAX_HEADER_BYTES = 131_072;
 /** Longer than Envoy's idle timeout (30 s in the shipped configs), so that Envoy closes first. */
-const KEEP_ALIVE_MS = 75_000;
+export const KEEP_ALIVE_MS = 75_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { METHODS } from "node:http";
+import { METHODS, type IncomingMessage } from "node:http";
 import { CHECK_SECRET_HEADER } from "../access/check-secret.ts";
 import type { Check, DecideCheck, Decision } from "../check/decision.ts";
+import { closeAfterAnswer } from "./drain.ts";
 
 export interface CheckOptions {
   readonly decide: DecideCheck;
@@ -32,22 +33,23 @@ export async function checkPlugin(app: FastifyInstance, options: CheckOptions): 
   app.route({
     method: METHODS,
     url: CHECK_PATH,
-    handler: (request: FastifyRequest, reply: FastifyReply) => {
-      const decision = decide(readCheck(request));
+    handler: ({ raw }: FastifyRequest, reply: FastifyReply) => {
+      const decision = decide(readCheck(raw));
       if (!(decision instanceof Promise)) return answer(reply, decision);
       return decision.then((decided) => {
         // The drain hook misses requests that were already waiting for a mint.
-        if (isDraining()) reply.header("connection", "close");
+        if (isDraining()) closeAfterAnswer(reply);
         return answer(reply, decided);
       });
     },
   });
 }
 
-function readCheck({ raw: { headers } }: FastifyRequest): Check {
+function readCheck({ headers }: IncomingMessage): Check {
   return {
     secret: headers[CHECK_SECRET_HEADER]?.toString(),
     named: headers["x-id-token-audience"]?.toString(),
-    host: headers.host,
+    // HTTP/2 has an authority in its place.
+    host: headers[":authority"]?.toString() ?? headers.host,
   };
 }

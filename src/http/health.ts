@@ -44,7 +44,8 @@ export async function healthPlugin(app: FastifyInstance, options: HealthOptions)
   });
 }
 
-function describeReadiness({ readiness, isDraining, envoy }: HealthOptions) {
+/** What readiness probes are answered: `ready`, or why not. */
+export function describeReadiness({ readiness, isDraining, envoy }: HealthOptions) {
   const missing = readiness()
     .filter(({ token }) => token === undefined)
     .map(({ audience, error }) => ({

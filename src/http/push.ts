@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { AudienceChoice, CheckRequest } from "../access/audience.ts";
 import { readBounded } from "../system/bounded-body.ts";
 import { CHECK_SECRET_HEADER, type CheckSecret } from "../access/check-secret.ts";
+import { closeAfterAnswer } from "./drain.ts";
 import {
   discoveryResponse,
   findOutage,
@@ -65,7 +66,7 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
     }
     const body = await readBody(request);
     if (body === undefined) {
-      reply.header("connection", "close");
+      closeAfterAnswer(reply);
       const reason = `the request must have at most ${MAX_REQUEST_BYTES} bytes`;
       return refuse(reply, 413, "push_too_large", reason);
     }
@@ -79,7 +80,7 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
     const secrets = await Promise.all(names.map(find));
     for (const each of secrets) pushed(outcomeOf(each));
     // The drain hook misses requests that were already waiting for a mint.
-    if (isDraining()) reply.header("connection", "close");
+    if (isDraining()) closeAfterAnswer(reply);
     const outage = findOutage(secrets);
     if (outage !== undefined) return reply.code(503).send({ error: outage });
     return reply.send(discoveryResponse(secrets));

@@ -1,15 +1,9 @@
 import { isLoopback, parseAddress, type Address } from "../system/address.ts";
 import { parseAudience, parseAudiencePattern } from "../access/audience.ts";
+import { TOKEN_HEADERS } from "../access/token-header.ts";
 import { parseImpersonation } from "../credentials/impersonation.ts";
 import { LOG_LEVELS, type LogLevel } from "../telemetry/logger.ts";
 import { many, one, optional, parseSettings, toggle, type Values } from "./table.ts";
-
-/** Request headers in which Cloud Run and IAP accept an ID token. */
-const TOKEN_HEADERS = [
-  "authorization",
-  "x-serverless-authorization",
-  "proxy-authorization",
-] as const;
 
 /** The settings of `serve`. Parsing, `--help` and the documentation all come from here. */
 export const serveSettings = {

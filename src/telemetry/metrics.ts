@@ -7,6 +7,7 @@ import type { MintEvents } from "../tokens/mint-queue.ts";
 import type { IdToken } from "../tokens/id-token.ts";
 
 export type CheckOutcome = "ok" | RefusalCode | MintCode;
+export type CheckProtocol = "http" | "grpc";
 export type PushOutcome = CheckOutcome | PushCode;
 
 /** Exported as 0 from the start, so that a rate over them is never missing. */
@@ -33,7 +34,7 @@ const CHECK_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.025, 0.1
 const MINT_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export interface Metrics extends MintEvents, RotationEvents {
-  readonly checked: (outcome: CheckOutcome, durationMs: number) => void;
+  readonly checked: (protocol: CheckProtocol, outcome: CheckOutcome, durationMs: number) => void;
   readonly pushed: (outcome: PushOutcome) => void;
   /** All metrics in the Prometheus text format. */
   readonly render: () => Promise<string>;
@@ -132,8 +133,8 @@ function createEnvoyMetrics(registry: Registry, { state, restarts }: EnvoyStatus
 function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
   const total = new Counter({
     name: "idtoken_authz_checks_total",
-    help: "Checks answered, by outcome.",
-    labelNames: ["outcome"],
+    help: "Checks answered, by protocol and outcome.",
+    labelNames: ["protocol", "outcome"],
     registers: [registry],
   });
   const seconds = new Histogram({
@@ -143,11 +144,17 @@ function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
     registers: [registry],
   });
   // Looked up once: hashing labels would cost more than the rest of a check's metrics.
-  const byOutcome = new Map(CHECK_OUTCOMES.map((outcome) => [outcome, total.labels({ outcome })]));
-  for (const counter of byOutcome.values()) counter.inc(0);
+  const countersOf = (protocol: CheckProtocol) => {
+    const byOutcome = new Map(
+      CHECK_OUTCOMES.map((outcome) => [outcome, total.labels({ protocol, outcome })]),
+    );
+    for (const counter of byOutcome.values()) counter.inc(0);
+    return byOutcome;
+  };
+  const counters = { http: countersOf("http"), grpc: countersOf("grpc") };
   return {
-    checked: (outcome, durationMs) => {
-      byOutcome.get(outcome)?.inc();
+    checked: (protocol, outcome, durationMs) => {
+      counters[protocol].get(outcome)?.inc();
       seconds.observe(durationMs / 1000);
     },
   };

@@ -7,13 +7,14 @@ import { prepareDrain } from "../../../src/http/drain.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { listenOnLoopback } from "../../support/loopback.ts";
 
+const NO_HTTP2 = { announceEnd: () => {}, close: () => {}, destroy: () => {} };
 const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /** A server whose requests the test answers itself. */
 async function setUp() {
   const server = createServer();
   const clock = createFakeClock();
-  const drain = prepareDrain(server, clock);
+  const drain = prepareDrain(server, NO_HTTP2, clock);
   const port = await listenOnLoopback(server);
   return {
     clock,

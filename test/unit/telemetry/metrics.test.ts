@@ -43,7 +43,7 @@ describe("metrics", () => {
     const { read } = setUp();
     const codes = ["mint_rejected", "mint_unavailable", "mint_timeout", "mint_invalid_answer"];
     for (const outcome of ["ok", "audience_missing", "check_secret_wrong", ...codes]) {
-      expect(await read(`checks_total{outcome="${outcome}"}`)).toBe(0);
+      expect(await read(`checks_total{protocol="grpc",outcome="${outcome}"}`)).toBe(0);
       expect(await read(`pushes_total{outcome="${outcome}"}`)).toBe(0);
     }
     expect(await read('pushes_total{outcome="push_malformed"}')).toBe(0);
@@ -54,11 +54,11 @@ describe("metrics", () => {
 
   it("count checks and pushes by outcome, and measure checks in seconds", async () => {
     const { metrics, read } = setUp();
-    metrics.checked("ok", 30);
-    metrics.checked("mint_timeout", 5000);
+    metrics.checked("http", "ok", 30);
+    metrics.checked("grpc", "mint_timeout", 5000);
     metrics.pushed("push_too_large");
-    expect(await read('checks_total{outcome="ok"}')).toBe(1);
-    expect(await read('checks_total{outcome="mint_timeout"}')).toBe(1);
+    expect(await read('checks_total{protocol="http",outcome="ok"}')).toBe(1);
+    expect(await read('checks_total{protocol="grpc",outcome="mint_timeout"}')).toBe(1);
     expect(await read("check_duration_seconds_sum")).toBe(5.03);
     expect(await read('check_duration_seconds_bucket{le="0.1"}')).toBe(1);
     expect(await read('pushes_total{outcome="push_too_large"}')).toBe(1);

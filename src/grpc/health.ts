@@ -1,0 +1,65 @@
+import type { Clock } from "../system/clock.ts";
+import {
+  Health,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from "./gen/grpc/health/v1/health_pb.ts";
+import { serverStreaming, unary, type Method } from "./method.ts";
+import { Status, StatusError } from "./status.ts";
+
+export interface HealthOptions {
+  /** The services whose health may be asked for, beside the whole server's. */
+  readonly services: readonly string[];
+  /** Whether every configured audience has an unexpired token. */
+  readonly isReady: () => boolean;
+  /** Aborted when a drain begins. */
+  readonly draining: AbortSignal;
+  readonly clock: Clock;
+}
+
+/** How often a watched status is compared; a drain is reported immediately. */
+const POLL_MS = 1000;
+
+/** Implements `grpc.health.v1.Health`: every service is serving while the server is ready. */
+export function healthMethods(options: HealthOptions): readonly Method[] {
+  const { isReady, draining, clock } = options;
+  const services = new Set(["", ...options.services]);
+
+  function statusOf(service: string): ServingStatus {
+    if (!services.has(service)) return ServingStatus.SERVICE_UNKNOWN;
+    return isReady() && !draining.aborted ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+  }
+
+  async function* watch(service: string, signal: AbortSignal) {
+    const ended = AbortSignal.any([signal, draining]);
+    let last: ServingStatus | undefined;
+    while (!signal.aborted) {
+      const status = statusOf(service);
+      if (status !== last) yield { status };
+      last = status;
+      if (draining.aborted) throw new StatusError(Status.UNAVAILABLE, "the server is draining");
+      await pause(clock, ended);
+    }
+  }
+
+  return [
+    unary(Health.method.check, ({ service }) => {
+      const status = statusOf(service);
+      if (status !== ServingStatus.SERVICE_UNKNOWN) return { status };
+      throw new StatusError(Status.NOT_FOUND, "unknown service");
+    }),
+    serverStreaming(Health.method.watch, ({ service }, signal) => watch(service, signal)),
+  ];
+}
+
+/** Waits until the next comparison is due, or the signal aborts. */
+function pause(clock: Clock, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const onAbort = () => resolve();
+  if (signal.aborted) resolve();
+  const cancel = clock.schedule(POLL_MS, resolve);
+  signal.addEventListener("abort", onAbort);
+  return promise.finally(() => {
+    cancel();
+    signal.removeEventListener("abort", onAbort);
+  });
+}
