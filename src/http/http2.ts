@@ -62,7 +62,8 @@ export function createHttp2Connections(options: Http2Options): Http2Connections 
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
     closeWhenIdle(session, idleTimeoutMs);
-    if (isEnding) announce(session);
+    // With its first answer, as over HTTP/1.1: before it, some clients would drop their request.
+    if (isEnding) session.once("stream", () => announce(session));
   });
   server.on("stream", (stream: ServerHttp2Stream, headers, flags, rawHeaders) => {
     if (GRPC.test(headers["content-type"] ?? "")) return answerCall(stream, headers);
