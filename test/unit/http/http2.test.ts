@@ -47,19 +47,26 @@ it("a method that HTTP/1.1 does not know is passed on as PUT", async () => {
   expect((await open().request({ ":method": "FOO" })).headers["x-by"]).toBe("PUT");
 });
 
-it("an announced end refuses nothing, for old and new connections", async () => {
-  const { connections, open } = await setUp();
+it("an announced end leaves open streams open, and answers the first one of a new connection", async () => {
+  const arrived = Promise.withResolvers<() => void>();
+  const { connections, open } = await setUp({
+    answerRequest: (request, response) => {
+      if (request.url === "/wait") arrived.resolve(() => void response.end("done"));
+      else response.end();
+    },
+  });
   const old = open();
-  await old.request({});
   const wentAway = once(old.session, "goaway");
-  const request = old.request({});
+  const waiting = old.request({ ":path": "/wait" });
+  const finish = await arrived.promise;
   connections.announceEnd();
   expect((await wentAway).slice(0, 2)).toEqual([0, 2 ** 31 - 1]);
-  expect((await request).status).toBe(200);
+  finish();
+  expect((await waiting).body.toString()).toBe("done");
   const fresh = open();
-  const first = fresh.request({});
-  expect((await once(fresh.session, "goaway"))[0]).toBe(0);
-  expect((await first).status).toBe(200);
+  const told = once(fresh.session, "goaway");
+  expect((await fresh.request({})).status).toBe(200);
+  expect((await told)[0]).toBe(0);
 });
 
 it("close ends idle connections now and busy ones after their last stream", async () => {
