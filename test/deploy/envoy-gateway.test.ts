@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCommand } from "../support/command.ts";
 import { startGoogle, type Google } from "../support/google.ts";
 import { startHttpService } from "../support/http-service.ts";
+import { findFreePort } from "../support/loopback.ts";
 import { startServer, type ServerProcess } from "../support/server-process.ts";
-import { startEnvoyGateway } from "./envoy-gateway.ts";
+import { startEnvoyGateway, type EnvoyGatewayOptions } from "./envoy-gateway.ts";
 
 const SERVICES = ["api", "billing"].map((name) => `${name}-abc123-ew.a.run.app`);
 const AUDIENCES = SERVICES.map((host) => `https://${host}`);
@@ -25,10 +26,10 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-const start = async (policy: Parameters<typeof startEnvoyGateway>[0]["policy"]) =>
+const start = async (policy: EnvoyGatewayOptions["policy"], authServerPort?: number) =>
   startEnvoyGateway({
     policy,
-    authServerPort: Number(new URL(authServer.url).port),
+    authServerPort: authServerPort ?? Number(new URL(authServer.url).port),
     cloudRunPort: google.cloudRun.port,
     ca: await readFile(google.caFile, "utf8"),
   });
@@ -46,4 +47,16 @@ describe("Envoy Gateway with the files of deploy/envoy-gateway", () => {
     const [audience] = AUDIENCES;
     expect(await send(gateway.port, "api.example.com")).toEqual({ body: "hello", audience });
   });
+
+  it.each(["security-policy.yaml", "security-policy-grpc.yaml"] as const)(
+    "answers 503 and sends nothing to Cloud Run without an auth server: %s",
+    async (policy) => {
+      await using gateway = await start(policy, await findFreePort());
+      const before = google.cloudRun.requests.length;
+      const flags = ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: api.example.com"];
+      const url = `http://127.0.0.1:${gateway.port}/`;
+      expect(await runCommand("curl", [...flags, url])).toBe("503");
+      expect(google.cloudRun.requests).toHaveLength(before);
+    },
+  );
 });
