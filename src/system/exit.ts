@@ -1,3 +1,5 @@
+import { isSea } from "node:sea";
+
 /** How long an idle process may take to end by itself. */
 const GRACE_MS = 100;
 
@@ -19,5 +21,7 @@ function replaceProcess(code: number): void {
   if (!("execve" in process)) process.exit(code);
   // Its listeners end child processes; execve alone does not call them.
   process.emit("exit", code);
+  // A single executable takes no options of Node's.
+  if (isSea()) process.execve("/bin/sh", ["sh", "-c", `exit ${code}`], {});
   process.execve(execPath, [execPath, "--eval", `process.exitCode = ${code}`], {});
 }
