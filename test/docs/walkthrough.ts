@@ -70,7 +70,7 @@ async function follow(desk: Desk, { program, args, env }: Invocation): Promise<v
   const { doors, results } = desk;
   if (program === "npm") await runScript(desk, args);
   if (program === "envoy") await runEnvoy(desk, args[1] ?? "", env["CHECK_SECRET"]);
-  if (program === "curl") await request(desk, args);
+  if (program === "curl") await request(desk, args, env["http_proxy"]);
   if (program === "nc") {
     const port = doors.get("tunnel")?.port ?? 0;
     results.banners.push(await readBanner(port, { timeoutMs: 15_000 }));
@@ -99,7 +99,8 @@ async function serve(desk: Desk, flags: readonly string[]): Promise<void> {
   const server = await startServer(args, environment(desk, flags));
   desk.server = desk.parts.use(server);
   if (!hasListen) desk.address = server.address;
-  await server.event("minted");
+  // Without a configured audience there is nothing to mint yet.
+  await server.event(flags.includes("--audience") ? "minted" : "listening");
 }
 
 async function runUp(desk: Desk, [name = "", ...flags]: readonly string[]): Promise<void> {
@@ -134,16 +135,20 @@ async function runEnvoy(desk: Desk, file: string, secret: string | undefined): P
   doors.set(door, { port: envoy.port(isTunnel ? "tcp" : "http"), stop: envoy.stop });
 }
 
-async function request({ doors, address, shell, results }: Desk, args: readonly string[]) {
+async function request(
+  { doors, address, shell, results }: Desk,
+  args: readonly string[],
+  proxy: string | undefined,
+): Promise<void> {
   // Only Google itself answers these.
   if (args.some((arg) => arg.startsWith("https:"))) return;
   const port = doors.get("gateway")?.port;
-  const printed = args.map((arg) =>
-    arg.replace("127.0.0.1:8080", address).replace(/^(http:\/\/[^/]+):9090/, `$1:${port}`),
-  );
+  const here = (text: string) =>
+    text.replace("127.0.0.1:8080", address).replace(/^(http:\/\/[^/]+):9090/, `$1:${port}`);
   const format = ["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"];
-  const cwd = shell.folder;
-  results.statuses.push(await runCommand("curl", [...format, ...printed], { cwd }));
+  const env = { ...process.env, ...(proxy !== undefined && { http_proxy: here(proxy) }) };
+  const options = { cwd: shell.folder, env };
+  results.statuses.push(await runCommand("curl", [...format, ...args.map(here)], options));
 }
 
 function doorOf(config: string): "tunnel" | "gateway" {
