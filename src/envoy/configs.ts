@@ -24,6 +24,18 @@ const FEATURES = [
   "checks",
   /** The check names the audience of the request's route. */
   "audience-by-route",
+  /** The check names the host of the request as the audience. */
+  "audience-by-host",
+  /** All requests are for one service, apart from those that the examples add. */
+  "one-service",
+  /** Requests are for the service that they name. */
+  "any-service",
+  /** The service, or every service, is reached at one address. */
+  "fixed-address",
+  /** Each service is reached at the addresses of its own name. */
+  "forward-proxy",
+  /** Services at private addresses are refused. */
+  "public-only",
   /** Envoy fetches tokens ahead of need. */
   "push",
   /** The config uses the auth server. */
@@ -66,7 +78,7 @@ client's certificate decides who gets in.`,
   },
   gateway: {
     part: "gateway",
-    features: ["checks", "audience-by-route", "any-method"],
+    features: ["checks", "audience-by-route", "any-method", "one-service", "fixed-address"],
     about: `Accepts HTTP/1.1, HTTP/2 without TLS and gRPC on one port and sends each request to a private Cloud
 Run service, with an ID token from the auth server.
 
@@ -75,13 +87,20 @@ second service, and a third with a custom domain.`,
   },
   "gateway-push": {
     part: "gateway",
-    features: ["push"],
+    features: ["push", "one-service", "fixed-address"],
     about: `Accepts HTTP/1.1, HTTP/2 without TLS and gRPC on one port and sends each request to a private Cloud
 Run service, with an ID token that Envoy fetches from the auth server ahead of need: no request waits
 for the auth server, and requests succeed while it is down, until the token expires.
 
 More services can share the port, each with its own host name. The examples in comments below add a
 second service, and a third with a custom domain.`,
+  },
+  "gateway-any": {
+    part: "gateway",
+    features: ["checks", "audience-by-host", "any-method", "any-service"],
+    about: `Accepts HTTP/1.1, HTTP/2 without TLS and gRPC on one port and sends each request to the private Cloud
+Run service whose host it names (Host, :authority, or the URL of a request to an HTTP proxy), with an
+ID token from the auth server for that service. The auth server decides which services are allowed.`,
   },
 } as const satisfies Readonly<Record<string, EnvoyConfig>>;
 
@@ -113,7 +132,7 @@ export interface RenderedConfig {
 export function renderEnvoyConfig(name: EnvoyConfigName, options: EnvoyOptions): RenderedConfig {
   const { envoyVersion = newestEnvoyVersion } = options;
   const heading = `${CONFIGS[name].about}\n\nPrinted by \`idtoken-authz envoy ${name}\`.`;
-  const { body, missing } = compose(name, envoyVersion, envoyValues(options));
+  const { body, missing } = compose(name, { ...options, envoyVersion }, envoyValues(options));
   const losses = [...missing].flatMap((feature) => lossWithout(feature) ?? []);
   return {
     text: `${comment(heading)}\n${body}`,
@@ -123,7 +142,7 @@ export function renderEnvoyConfig(name: EnvoyConfigName, options: EnvoyOptions):
 
 /** A config with `${NAME}` placeholders for envsubst, which are explained at its top. */
 export function renderEnvoyTemplate(name: EnvoyConfigName): string {
-  const { body } = compose(name, newestEnvoyVersion);
+  const { body } = compose(name, { envoyVersion: newestEnvoyVersion });
   const placeholders = placeholdersOf(body);
   const serviceFlag = placeholders.has("SERVICE_HOST") ? " --service-url URL" : "";
   const heading = `${CONFIGS[name].about}
@@ -142,14 +161,15 @@ const CHECK_SECRET_NOTE =
 
 function compose(
   name: EnvoyConfigName,
-  version: EnvoyVersion,
+  options: EnvoyOptions & { readonly envoyVersion: EnvoyVersion },
   values?: Readonly<Record<string, unknown>>,
 ): { readonly body: string; readonly missing: ReadonlySet<VersionFeatureName> } {
-  const { part, features }: EnvoyConfig = CONFIGS[name];
+  const { part }: EnvoyConfig = CONFIGS[name];
+  const features = featuresOf(name, options);
   const missing = new Set<VersionFeatureName>();
   const isOn = (feature: string): boolean => {
     if (isVersionFeature(feature)) {
-      const has = hasFeature(version, feature);
+      const has = hasFeature(options.envoyVersion, feature);
       if (!has) missing.add(feature);
       return has;
     }
@@ -158,6 +178,15 @@ function compose(
     return features.includes(known);
   };
   return { body: composeYaml(part, { read: readPart, isOn, values }), missing };
+}
+
+/** A config's features, some of which depend on its options. */
+function featuresOf(name: EnvoyConfigName, options: EnvoyOptions): readonly Feature[] {
+  const { features }: EnvoyConfig = CONFIGS[name];
+  if (!features.includes("any-service")) return features;
+  if (options.connectTo !== undefined) return [...features, "fixed-address"];
+  if (options.allowPrivateAddresses === true) return [...features, "forward-proxy"];
+  return [...features, "forward-proxy", "public-only"];
 }
 
 function comment(text: string): string {

@@ -15,6 +15,8 @@ export interface EnvoyOptions {
   readonly audience?: string | undefined;
   /** Web origins that may use a gateway besides its own. */
   readonly allowOrigins?: readonly string[] | undefined;
+  /** Whether services may have private addresses, where a gateway resolves their names itself. */
+  readonly allowPrivateAddresses?: boolean | undefined;
   /** The header that Envoy sets to a pushed token. */
   readonly tokenHeader?: string | undefined;
   /** Where to connect instead of to `service`. */

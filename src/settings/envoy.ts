@@ -19,6 +19,7 @@ import {
   one,
   optional,
   parseSettings,
+  toggle,
   type Setting,
   type Values,
 } from "./table.ts";
@@ -85,6 +86,11 @@ export const envoySettings = {
     read: (texts: readonly string[]) =>
       texts.flatMap((text) => text.split(",")).flatMap((text) => parseOrigin(text.trim())),
   },
+  allowPrivateAddresses: toggle({
+    flag: "allow-private-addresses",
+    default: "off",
+    help: "Lets gateway-any connect to services whose name resolves to a private, loopback or link-local address, as with private DNS zones.",
+  }),
   admin: one(
     {
       flag: "admin",
@@ -185,6 +191,10 @@ const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
   "tunnel-client": TUNNEL_CLIENT,
   "tunnel-client-push": { ...TUNNEL_CLIENT, uses: [...TUNNEL_CLIENT.uses, "tokenHeader"] },
   "tunnel-client-public": { uses: [...CLIENT_FLAGS, "certDir"], needs: ["service"] },
+  "gateway-any": {
+    uses: ["listen", "authz", "connectTo", "serviceCa", "allowOrigins", "allowPrivateAddresses"],
+    defaults: { listen: "127.0.0.1:9090" },
+  },
   "tunnel-server": { uses: ["port", "target", "certDir"] },
   gateway: GATEWAY,
   "gateway-push": { ...GATEWAY, uses: [...GATEWAY.uses, "tokenHeader"] },
@@ -257,8 +267,8 @@ function unused(setting: Setting<unknown>, name: string): Setting<undefined> {
     if (texts.length > 0) throw new Error(`${name} does not use this flag`);
     return undefined;
   };
-  const { flag, placeholder = "", help } = setting;
-  return { flag, placeholder, help, read };
+  const { flag, placeholder, help } = setting;
+  return { flag, ...(placeholder !== undefined && { placeholder }), help, read };
 }
 
 function parseServiceUrl(text: string): TcpAddress {

@@ -40,6 +40,7 @@ const CASES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   "tunnel-client-push": [SERVICE, [...SERVICE, "--authz", "unix:/run/authz.sock"]],
   "tunnel-client-public": [SERVICE, [...SERVICE, "--admin", "127.0.0.1:9901"]],
   gateway: [SERVICE, [...SERVICE, "--authz", "unix:/run/authz.sock", "--listen", "[::1]:9090"]],
+  "gateway-any": [[], ["--connect-to", "10.0.0.1:443"], ["--allow-private-addresses"]],
   "gateway-push": [SERVICE, [...SERVICE, "--authz", "authz.internal:8080"]],
   "tunnel-server": [[], ["--port", "9000", "--target", "db.internal:5432"]],
 };
