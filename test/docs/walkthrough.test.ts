@@ -5,7 +5,7 @@ import { followDocument } from "./walkthrough.ts";
 
 it.each([
   { path: "README.md", requests: 1, connections: 1, doctors: 1 },
-  { path: "docs/gateway.md", requests: 6, connections: 0, doctors: 0 },
+  { path: "docs/gateway.md", requests: 8, connections: 0, doctors: 0 },
   { path: "docs/push.md", requests: 2, connections: 0, doctors: 0 },
   { path: "docs/tunnel.md", requests: 0, connections: 1, doctors: 0 },
   { path: "docs/up.md", requests: 0, connections: 0, doctors: 0 },
