@@ -95,10 +95,7 @@ async function whyAbsent(
   clock: Clock,
 ): Promise<string | undefined> {
   // A variable of Google's library for Node.js.
-  const detection = env["METADATA_SERVER_DETECTION"];
-  if (detection === "none") return "METADATA_SERVER_DETECTION is none";
-  const isNamed = (env["GCE_METADATA_HOST"] ?? "") !== "" || gcpMetadata.detectGCPResidency();
-  const isSure = detection === "assume-present" || (isNamed && detection !== "ping-only");
+  if (env["METADATA_SERVER_DETECTION"] === "none") return "METADATA_SERVER_DETECTION is none";
   const deadline = new AbortController();
   const message = `no answer from ${host} within ${METADATA_TIMEOUT_MS} ms`;
   const cancel = clock.schedule(METADATA_TIMEOUT_MS, () =>
@@ -108,11 +105,19 @@ async function whyAbsent(
     await learnPrincipal(deadline.signal);
     return undefined;
   } catch (error) {
-    if (isSure || !(error instanceof MintError) || error.permanent) return undefined;
-    return error.message;
+    if (!(error instanceof MintError) || error.permanent) return undefined;
+    return isSurelyThere(env) ? undefined : error.message;
   } finally {
     cancel();
   }
+}
+
+/** Whether the environment or the machine says that there is a metadata server. */
+function isSurelyThere(env: NodeJS.ProcessEnv): boolean {
+  const detection = env["METADATA_SERVER_DETECTION"];
+  if (detection === "assume-present") return true;
+  if (detection === "ping-only") return false;
+  return (env["GCE_METADATA_HOST"] ?? "") !== "" || gcpMetadata.detectGCPResidency();
 }
 
 function nothingFound(wellKnown: string | undefined, absence: string): string {

@@ -4,10 +4,10 @@ import {
   type AwsClientOptions,
   type IdentityPoolClientOptions,
 } from "google-auth-library";
-import type { Agent } from "node:https";
-import { requireOk, send, type Fetch, type Peer } from "../google/exchange.ts";
+import { Agent } from "node:https";
+import { requireOk, send, type Peer } from "../google/exchange.ts";
+import { createFetch, type Fetch } from "../system/fetch.ts";
 import { MintError, UsageError } from "../system/errors.ts";
-import { fetchByCertificate } from "./client-certificate.ts";
 import { fault, objectField, textField, type Fields } from "./fields.ts";
 import type { SubjectTokenSource } from "./subject-token.ts";
 import { parseUrl, urlField } from "./urls.ts";
@@ -121,10 +121,13 @@ async function ask(
     name: `the identity provider at ${url.host}`,
     ...(absence !== undefined && { absence }),
   };
-  const { method = "GET", headers = {}, body = null } = init;
+  const { method, headers } = new Request(input, init);
   const soon = AbortSignal.any([signal, AbortSignal.timeout(PROVIDER_TIMEOUT_MS)]);
-  const answer = requireOk(await send(url, { method, headers, body }, soon, peer), peer);
-  return new Response(answer.body, { headers: answer.headers });
+  const answer = requireOk(
+    await send(url, { method, headers: Object.fromEntries(headers) }, soon, peer),
+    peer,
+  );
+  return new Response(answer.body, { headers: [...answer.headers] });
 }
 
 /** The library keeps the certificate in an agent, which only its own requests would use. */
@@ -135,5 +138,5 @@ function certificateFetch(
   const agent = transporter.defaults.agent as Agent | undefined;
   const { cert, key } = agent?.options ?? {};
   if (cert === undefined || key === undefined) return undefined;
-  return fetchByCertificate({ cert, key }, env);
+  return createFetch(new Agent({ cert, key, proxyEnv: env }));
 }

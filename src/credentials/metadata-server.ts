@@ -23,7 +23,7 @@ const ADDRESS = "169.254.169.254";
 /** A token does not wait longer than this for the name of its account. */
 const NAME_TIMEOUT_MS = 1000;
 /** The header that identifies both the client and the server. */
-const FLAVOR = "Metadata-Flavor";
+const FLAVOR = "metadata-flavor";
 const NO_ACCOUNT =
   "attach a service account to the Cloud Run service (gcloud run services update SERVICE " +
   "--service-account=ACCOUNT), the VM (gcloud compute instances set-service-account) or, on GKE, " +
@@ -104,7 +104,7 @@ async function askServer(url: URL, peer: Peer, signal: AbortSignal): Promise<Ans
   if (headers.get(FLAVOR) !== "Google") {
     throw new MintError(
       "mint_invalid_answer",
-      `${peer.name} answered without ${FLAVOR}: Google, so it is something else`,
+      `${peer.name} answered without Metadata-Flavor: Google, so it is something else`,
     );
   }
   // Its errors are plain text.

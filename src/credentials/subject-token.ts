@@ -1,11 +1,11 @@
-import type { Fetch } from "../google/exchange.ts";
+import type { Fetch } from "../system/fetch.ts";
 import { quote } from "../system/show.ts";
 import { fault, isObject, objectField, textField, type Fields } from "./fields.ts";
 
 /** What an identity provider says of this workload. Never log it. */
 export interface SubjectToken {
   readonly token: string;
-  /** How requests with the token are sent; undefined for Node's own `fetch`. */
+  /** How requests with the token are sent, if they need connections of their own. */
   readonly fetch: Fetch | undefined;
 }
 

@@ -1,12 +1,13 @@
 import { longestElapsedMs, type Clock, type Instant } from "../system/clock.ts";
 import { bearerOf, jsonOf, lifeOf } from "./answers.ts";
-import type { Answer, Fetch, Peer } from "./exchange.ts";
+import type { Fetch } from "../system/fetch.ts";
+import type { Answer, Peer } from "./exchange.ts";
 
 /** An OAuth access token for Google's APIs. */
 export interface AccessToken {
   /** `authorization` and the other headers that a request with the token needs. Never log them. */
   readonly headers: Readonly<Record<string, string>>;
-  /** How to send requests with it; undefined for Node's own `fetch`. */
+  /** How to send requests with it, if they need connections of their own. */
   readonly fetch: Fetch | undefined;
   readonly obtainedAt: Instant;
   /** Milliseconds from `obtainedAt` to its expiry. */

@@ -1,9 +1,7 @@
 import { readBounded } from "../system/bounded-body.ts";
+import { fetchLightly, type Fetch, type FetchAnswer, type FetchInit } from "../system/fetch.ts";
 import { codeOf, MintError } from "../system/errors.ts";
 import { parseErrorAnswer } from "./error-answer.ts";
-
-/** The signature of `fetch`, for peers that need connections of their own. */
-export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
 
 /** The server that a request goes to. */
 export interface Peer {
@@ -13,7 +11,7 @@ export interface Peer {
   readonly remedy?: (refused: RefusedRequest) => string;
   /** What to do when it cannot be reached. */
   readonly absence?: string;
-  /** Node's own `fetch` unless set. */
+  /** For a peer that needs connections of its own. */
   readonly fetch?: Fetch | undefined;
 }
 
@@ -29,7 +27,7 @@ export interface RefusedRequest {
 /** A complete answer of any status. */
 export interface Answer {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: FetchAnswer["headers"];
   readonly body: string;
   /** The peer's clock (its `Date` header) in milliseconds; undefined without a valid one. */
   readonly issuerNowMs: number | undefined;
@@ -85,12 +83,16 @@ export async function postJson(
  */
 export async function send(
   url: URL,
-  init: RequestInit,
+  init: Pick<FetchInit, "method" | "headers" | "body">,
   signal: AbortSignal,
   peer: Peer,
 ): Promise<Answer> {
   try {
-    const response = await (peer.fetch ?? fetch)(url, { ...init, redirect: "manual", signal });
+    const response = await (peer.fetch ?? fetchLightly)(url, {
+      ...init,
+      redirect: "manual",
+      signal,
+    });
     // Leaving the body unread cancels the rest of it.
     const body = await readBounded(response.body ?? [], MAX_ANSWER_BYTES);
     if (body === undefined) {
@@ -138,8 +140,8 @@ function withHint(message: string, hint = ""): string {
 }
 
 /** Parses `Retry-After` (RFC 9110, section 10.2.3), seconds or a date; 0 for anything else. */
-function parseRetryAfter(value: string | null, issuerNowMs = Date.now()): number {
-  if (value === null) return 0;
+function parseRetryAfter(value: string | null | undefined, issuerNowMs = Date.now()): number {
+  if (typeof value !== "string") return 0;
   const waitMs = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - issuerNowMs;
   return Math.max(0, Number.isNaN(waitMs) ? 0 : waitMs);
 }

@@ -1,6 +1,8 @@
 import { setGlobalProxyFromEnv } from "node:http";
 import { UsageError } from "./errors.ts";
 
+let proxied = false;
+
 const VARIABLES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"];
 /** What such a variable must be. Its value may contain a password and is not shown. */
 export const PROXY_RULE =
@@ -31,5 +33,12 @@ export function useProxies(env: NodeJS.ProcessEnv): void {
     return value !== "" && parseProxyUrl(value) === undefined;
   }).map((name) => `${name} ${PROXY_RULE}`);
   if (errors.length > 0) throw new UsageError(errors);
+  if (VARIABLES.every((name) => (env[name] ?? "") === "")) return;
   setGlobalProxyFromEnv(env);
+  proxied = true;
+}
+
+/** Whether `useProxies` found a proxy for this process. */
+export function isProxied(): boolean {
+  return proxied;
 }

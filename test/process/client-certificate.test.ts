@@ -1,10 +1,10 @@
 import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createCredentials, type Credentials } from "../../support/credential-files.ts";
-import { FEDERATED_PRINCIPAL } from "../../support/identity-provider.ts";
-import { readFrom } from "../../support/mint-once.ts";
-import { startServer } from "../../support/server-process.ts";
-import { startX509Federation, type X509Federation } from "../../support/x509-federation.ts";
+import { createCredentials, type Credentials } from "../support/credential-files.ts";
+import { FEDERATED_PRINCIPAL } from "../support/identity-provider.ts";
+import { readFrom } from "../support/mint-once.ts";
+import { startServer } from "../support/server-process.ts";
+import { startX509Federation, type X509Federation } from "../support/x509-federation.ts";
 
 let world: Credentials;
 let x509: X509Federation;
