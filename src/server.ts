@@ -1,27 +1,34 @@
 import { formatAddress, type Address } from "./system/address.ts";
 import { createAudienceRule } from "./access/audience.ts";
 import { openCheckSecret, type CheckSecret } from "./access/check-secret.ts";
-import { createDecision } from "./check/decision.ts";
+import type { TlsFiles } from "./access/tls-files.ts";
+import { createAuthorize, type Authorize } from "./check/authorize.ts";
+import { createDecision, type Denial } from "./check/decision.ts";
 import type { EnvoyStatus } from "./envoy/supervisor.ts";
 import { systemClock, type Clock } from "./system/clock.ts";
 import { isExposed, type Config } from "./settings/serve.ts";
 import { createCredentialReloader, type CredentialReloader } from "./credentials/reloader.ts";
 import type { Credential } from "./credentials/credential.ts";
+import { canonicalAccount } from "./credentials/impersonation.ts";
 import { findCredential } from "./credentials/application-default.ts";
 import type { FollowedFile } from "./system/followed-file.ts";
 import type { GrpcOptions } from "./grpc/service.ts";
 import type { AppOptions } from "./http/app.ts";
 import { buildEndpoint, type Endpoint } from "./http/endpoint.ts";
 import { describeReadiness, type HealthOptions } from "./http/health.ts";
+import type { SecureOptions } from "./http/tls.ts";
 import {
   logNotFollowed,
+  logPolicyEvents,
   logSecretEvents,
   logServerEvents,
+  logTlsEvents,
   reportToBoth,
 } from "./telemetry/server-events.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import { createMetrics, createMetricsOfEnvoy, type CheckProtocol } from "./telemetry/metrics.ts";
-import { createMintQueue } from "./tokens/mint-queue.ts";
+import { createAccountTokens } from "./tokens/account-tokens.ts";
+import { createMintQueue, type Mint } from "./tokens/mint-queue.ts";
 import type { IdToken } from "./tokens/id-token.ts";
 import { createTokenSource } from "./tokens/token-source.ts";
 
@@ -57,19 +64,33 @@ export async function startServer(config: Config, context: ServerContext): Promi
   const { log } = context;
   // Whatever is started is stopped in reverse order, here on a failure, later by close().
   await using starting = new AsyncDisposableStack();
-  const parts = await buildTokenParts(config, context, starting);
-  const { place, initial, tokens, credentials } = parts;
+  const tls = await openTls(config, context);
+  if (tls !== undefined) starting.defer(tls.close);
+  const parts = await buildTokenParts(config, context, tls, starting);
+  const { place, initial, own, tokens, credentials } = parts;
   const secret = await openSecret(config, context);
   if (secret !== undefined) starting.defer(secret.close);
+  const policy = await openCallerPolicy(config, parts, context);
+  if (policy !== undefined) starting.defer(policy.close);
   const draining = new AbortController();
-  const { main, admin } = await buildEndpoints(config, parts, secret, draining.signal, context);
+  const authorize = createAuthorize({
+    chooseAudience: createAudienceRule({
+      configured: config.audiences,
+      allowed: config.allowAudiences,
+      fromHost: config.audienceFromHost,
+    }),
+    allowClients: config.shared?.allowClients ?? [],
+    policy,
+  });
+  const access = { secret, authorize, tls };
+  const { main, admin } = await buildEndpoints(config, parts, access, draining.signal, context);
   // Before the main endpoint, and so stopped after it: probes see the whole drain.
   starting.defer(admin.close);
   const adminAddress = config.adminListen && (await admin.listen(config.adminListen));
   starting.defer(main.close);
   const address = await main.listen(config.listen);
   announce(config, { address, adminAddress, credential: initial }, log);
-  tokens.start();
+  own.start();
   followCredential(place.file, credentials, log);
   const running = starting.move();
 
@@ -84,9 +105,17 @@ export async function startServer(config: Config, context: ServerContext): Promi
   function reload(): void {
     void place.file?.look().then(credentials.retry);
     void secret?.reload();
+    void tls?.reload();
+    void policy?.reload();
   }
 
-  return { address, credential: initial, token: tokens.token, reload, close };
+  return {
+    address,
+    credential: initial,
+    token: (audience) => tokens.token({ audience }),
+    reload,
+    close,
+  };
 }
 
 /**
@@ -110,6 +139,7 @@ export async function serveHealth(
 async function buildTokenParts(
   config: Config,
   { env, clock, log, envoy }: ServerContext,
+  tls: TlsFiles | undefined,
   starting: AsyncDisposableStack,
 ) {
   const { impersonate } = config;
@@ -117,9 +147,10 @@ async function buildTokenParts(
   if (place.file !== undefined) starting.defer(place.file.close);
   const initial = place.initial();
   const metrics = createMetrics({
-    readiness: () => tokens.readiness(),
+    readiness: () => own.readiness(),
     cachedAudiences: () => tokens.size(),
     credential: initial,
+    tlsExpiresAtSeconds: tls?.expiresAtSeconds,
     envoy,
   });
   const events = reportToBoth(metrics, logServerEvents(log));
@@ -132,15 +163,18 @@ async function buildTokenParts(
     events,
   });
   starting.defer(queue.close);
-  const tokens = createTokenSource({
-    mint: initial.mint,
-    queue,
-    configured: config.audiences,
-    verificationAudience: VERIFICATION_AUDIENCE,
-    maxAudiences,
-    refreshAt,
-    clock,
-  });
+  const createSource = (mint: Mint, configured: readonly string[]) =>
+    createTokenSource({
+      mint,
+      queue,
+      configured,
+      verificationAudience: VERIFICATION_AUDIENCE,
+      maxAudiences,
+      refreshAt,
+      clock,
+    });
+  const own = createSource(initial.mint, config.audiences);
+  const tokens = createAccountTokens(initial, own, (mint) => createSource(mint, []));
   starting.defer(tokens.close);
   const credentials = createCredentialReloader({
     initial,
@@ -151,7 +185,28 @@ async function buildTokenParts(
     events,
   });
   starting.defer(credentials.close);
-  return { place, initial, metrics, tokens, credentials };
+  return { place, initial, metrics, own, tokens, credentials };
+}
+
+async function openTls({ shared }: Config, { clock, log }: ServerContext) {
+  if (shared === undefined) return undefined;
+  // Loaded only where it is used, like the policy below: most servers have neither.
+  const { openTlsFiles } = await import("./access/tls-files.ts");
+  return openTlsFiles(shared.tls, clock, logTlsEvents(log));
+}
+
+async function openCallerPolicy(
+  { shared, audienceFromHost }: Config,
+  { tokens }: Awaited<ReturnType<typeof buildTokenParts>>,
+  { clock, log }: ServerContext,
+) {
+  if (shared?.policy === undefined) return undefined;
+  const { openPolicy } = await import("./access/policy-file.ts");
+  const options = { fromHost: audienceFromHost, parseAccount: canonicalAccount };
+  const events = logPolicyEvents(log, ({ callers }) => {
+    tokens.retain(new Set(callers.flatMap(({ account = [] }) => account)));
+  });
+  return openPolicy(shared.policy, options, clock, events);
 }
 
 function followCredential(
@@ -172,31 +227,29 @@ async function openSecret({ checkSecretFile }: Config, { clock, log }: ServerCon
 /** The endpoint that serves everything, and the one that serves health and metrics only. */
 async function buildEndpoints(
   config: Config,
-  { metrics, tokens }: Awaited<ReturnType<typeof buildTokenParts>>,
-  secret: CheckSecret | undefined,
+  { metrics, own, tokens }: Awaited<ReturnType<typeof buildTokenParts>>,
+  { secret, authorize, tls }: Access,
   draining: AbortSignal,
   context: ServerContext,
 ): Promise<{ readonly main: Endpoint; readonly admin: Endpoint }> {
-  const { audiences, allowAudiences, audienceFromHost, tokenHeader } = config;
-  const chooseAudience = createAudienceRule({
-    configured: audiences,
-    allowed: allowAudiences,
-    fromHost: audienceFromHost,
-  });
-  const { token, tokenToPush, readiness } = tokens;
+  const { tokenHeader } = config;
+  const { token, tokenToPush } = tokens;
   const isDraining = () => draining.aborted;
   const decideOver = (protocol: CheckProtocol) =>
     createDecision({
       secret,
-      chooseAudience,
+      authorize,
       token,
-      checked: (outcome, durationMs) => metrics.checked(protocol, outcome, durationMs),
+      checked: (outcome, durationMs, caller) =>
+        metrics.checked(protocol, outcome, durationMs, caller),
+      denied: config.shared === undefined ? () => {} : logDenials(context.log),
     });
-  const health = { readiness, isDraining, metrics, envoy: context.envoy };
+  const health = { readiness: own.readiness, isDraining, metrics, envoy: context.envoy };
   const main = await buildHealthEndpoint(health, draining, context, {
     check: { decide: decideOver("http"), tokenHeader, isDraining },
-    push: { secret, chooseAudience, token: tokenToPush, pushed: metrics.pushed, isDraining },
+    push: { secret, authorize, token: tokenToPush, pushed: metrics.pushed, isDraining },
     grpcCheck: { decide: decideOver("grpc"), tokenHeader },
+    secure: tls && { files: tls, onRefused: metrics.handshakeRefused },
   });
   return { main, admin: await buildHealthEndpoint(health, draining, context) };
 }
@@ -206,7 +259,7 @@ function buildHealthEndpoint(
   health: HealthOptions,
   draining: AbortSignal,
   { clock, log }: Pick<ServerContext, "clock" | "log">,
-  { grpcCheck, ...routes }: TokenRoutes = {},
+  { grpcCheck, ...rest }: TokenRoutes = {},
 ): Promise<Endpoint> {
   const onFault = (err: unknown) =>
     log.error({ event: "internal_error", err }, "a request failed unexpectedly");
@@ -215,12 +268,29 @@ function buildHealthEndpoint(
     const { createGrpcService } = await import("./grpc/service.ts");
     return createGrpcService({ check: grpcCheck, health: { isReady, draining }, clock, onFault });
   };
-  return buildEndpoint({ ...routes, health, loadGrpc, onFault, clock });
+  return buildEndpoint({ ...rest, health, loadGrpc, onFault, clock });
+}
+
+/** Who is answered. */
+interface Access {
+  readonly secret: CheckSecret | undefined;
+  readonly authorize: Authorize;
+  readonly tls: TlsFiles | undefined;
 }
 
 type TokenRoutes = Pick<AppOptions, "check" | "push"> & {
+  readonly secure?: SecureOptions | undefined;
   readonly grpcCheck?: GrpcOptions["check"];
 };
+
+/** Logs each denial with its caller, audience and code. */
+function logDenials(log: Logger): (denial: Denial) => void {
+  return ({ code, caller, client, principal, named, host }) =>
+    log.info(
+      { event: "check_denied", code, caller, client, principal, audience: named ?? host },
+      "denied a check",
+    );
+}
 
 /** For verifying a new credential where no audience is configured; the token is discarded. */
 const VERIFICATION_AUDIENCE = "https://idtoken-authz.invalid";
@@ -247,14 +317,17 @@ function announce(config: Config, facts: Facts, log: Logger): void {
     },
     "listening",
   );
-  if (isExposed(config.listen)) {
+  if (isExposed(config.listen) && config.shared?.tls.clientCa === undefined) {
     const condition = config.checkSecretFile === undefined ? "" : " and knows the check secret";
     log.warn(
       { event: "address_exposed", listen: address },
       `not a loopback address: anyone who can reach it${condition} gets tokens`,
     );
   }
-  if (config.audiences.length + config.allowAudiences.length === 0) {
+  if (
+    config.shared?.policy === undefined &&
+    config.audiences.length + config.allowAudiences.length === 0
+  ) {
     log.warn(
       { event: "no_audience" },
       "no audience is configured or allowed: every check is refused",

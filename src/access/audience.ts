@@ -1,4 +1,5 @@
 import type { RefusalCode } from "../system/errors.ts";
+import { createMatcher, MAX_LENGTH, parsePrintable, requireNarrow } from "./pattern.ts";
 
 /** What a check request says about its audience: header values, undefined where absent. */
 export interface CheckRequest {
@@ -19,11 +20,6 @@ export interface AudiencePolicy {
 
 export type AudienceChoice = { readonly audience: string } | { readonly refused: RefusalCode };
 
-/** The longest audience that is considered; real ones are URLs and client IDs. */
-const MAX_LENGTH = 2048;
-/** Printable ASCII with spaces only inside: what a header carries unchanged. */
-const PRINTABLE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
-const QUOTED = /^["'`]|["'`]$/;
 /** The scheme, authority and rest of a web URL without user information (RFC 3986, section 3). */
 const WEB_URL = /^(https?):\/\/([^/?#@]+)((?:[/?#].*)?)$/is;
 /** The host of a revision's traffic tag on Cloud Run, and after the tag the service's own host. */
@@ -31,8 +27,6 @@ const TAGGED_HOST = /^[a-z0-9](?:[a-z0-9-]*?[a-z0-9])?---([a-z].*\.run\.app)$/;
 /** A DNS name of at least two labels, the last one not a number, with an optional port. */
 const HOST = /^((?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z](?:[a-z0-9-]*[a-z0-9])?)(?::\d{1,5})?$/;
 const MAX_HOST_LENGTH = 253 + ":65535".length;
-/** What one `*` stands for: never a `/`, so that a pattern cannot leave the host. */
-const STAR = "[A-Za-z0-9._-]+";
 
 /**
  * The one form of an audience that is a web URL: scheme and host in lower case, without the default
@@ -51,41 +45,19 @@ export function canonicalAudience(audience: string): string {
 /** Parses a configured audience into its canonical form. Throws an Error whose message is the rule. */
 export function parseAudience(text: string): string {
   if (text.includes("*")) throw new Error("must be one audience; patterns go in --allow-audience");
-  return parsePrintable(text);
+  return canonicalAudience(parsePrintable(text));
 }
 
 /** Parses an allow-list entry into its canonical form. Throws an Error whose message is the rule. */
 export function parseAudiencePattern(text: string): string {
-  const pattern = parsePrintable(text);
-  if (!pattern.includes("*")) return pattern;
-  const [, scheme, rest = ""] = /^([a-z]+:\/\/)?(.*)$/s.exec(pattern) ?? [];
-  const fixedStart = rest.slice(0, rest.indexOf("*"));
-  const fixedEnd = rest.slice(rest.lastIndexOf("*") + 1);
-  const isNarrow =
-    /^[a-z0-9-]*(?:\.[a-z0-9-]+){2,}(?:[:/]|$)/i.test(fixedEnd) ||
-    (scheme === undefined ? fixedStart.length >= 4 : fixedStart.includes("/"));
-  if (!isNarrow) {
-    throw new Error(
-      "matches too much: keep a domain after the *, as in https://*.run.app, " +
-        "or a beginning before it, as in team-*",
-    );
-  }
-  if (/---[^/]*\.run\.app$/.test(pattern)) {
+  const pattern = canonicalAudience(parsePrintable(text));
+  requireNarrow(pattern, "https://*.run.app", "team-*");
+  if (pattern.includes("*") && /---[^/]*\.run\.app$/.test(pattern)) {
     throw new Error(
       "matches no audience: a token is for the service's own URL, without the traffic tag and ---",
     );
   }
   return pattern;
-}
-
-function parsePrintable(text: string): string {
-  if (text.length > MAX_LENGTH || !PRINTABLE.test(text)) {
-    throw new Error(`must be 1 to ${MAX_LENGTH} printable ASCII characters`);
-  }
-  if (QUOTED.test(text)) {
-    throw new Error("must be given without quotes: those around it are part of the value");
-  }
-  return canonicalAudience(text);
 }
 
 /**
@@ -96,16 +68,16 @@ function parsePrintable(text: string): string {
 export function createAudienceRule(
   policy: AudiencePolicy,
 ): (request: CheckRequest) => AudienceChoice {
-  const exact = new Set([...policy.configured, ...policy.allowed.filter((a) => !a.includes("*"))]);
-  const patterns = policy.allowed.filter((a) => a.includes("*")).map(compilePattern);
+  const isConfigured = createMatcher(policy.configured);
+  const isAllowed = createMatcher(policy.allowed);
   const [fallback] = policy.configured;
   const byDefault = fallback === undefined ? undefined : { audience: fallback };
 
   function chooseIfAllowed(named: string): AudienceChoice {
-    if (exact.has(named)) return { audience: named };
+    if (isConfigured(named)) return { audience: named };
     if (named.length > MAX_LENGTH) return { refused: "audience_not_allowed" };
     const audience = canonicalAudience(named);
-    return exact.has(audience) || patterns.some((pattern) => pattern.test(audience))
+    return isConfigured(audience) || isAllowed(audience)
       ? { audience }
       : { refused: "audience_not_allowed" };
   }
@@ -121,13 +93,4 @@ export function createAudienceRule(
       ? { refused: "audience_not_allowed" }
       : chooseIfAllowed(`https://${name}`);
   };
-}
-
-function compilePattern(pattern: string): RegExp {
-  return new RegExp(
-    `^${pattern
-      .split("*")
-      .map((part) => RegExp.escape(part))
-      .join(STAR)}$`,
-  );
 }

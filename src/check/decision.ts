@@ -1,12 +1,15 @@
 import { performance } from "node:perf_hooks";
-import type { AudienceChoice, CheckRequest } from "../access/audience.ts";
+import type { CheckRequest } from "../access/audience.ts";
+import type { CallerIdentity, Grant } from "../access/caller-rule.ts";
 import type { CheckSecret } from "../access/check-secret.ts";
 import { MintError, type MintCode, type RefusalCode } from "../system/errors.ts";
 import type { CheckOutcome } from "../telemetry/metrics.ts";
+import type { TokenRequest } from "../tokens/account-tokens.ts";
 import type { IdToken } from "../tokens/id-token.ts";
+import type { Authorize } from "./authorize.ts";
 
 /** A check request, whatever its protocol. */
-export interface Check extends CheckRequest {
+export interface Check extends CheckRequest, CallerIdentity {
   /** `x-authz-secret`. */
   readonly secret: string | undefined;
 }
@@ -23,36 +26,53 @@ export type DecideCheck = (check: Check) => Decision | Promise<Decision>;
 export interface DecisionOptions {
   /** Without it, anyone who can reach the server is answered. */
   readonly secret?: Pick<CheckSecret, "matches"> | undefined;
-  readonly chooseAudience: (request: CheckRequest) => AudienceChoice;
+  readonly authorize: Authorize;
   /** Rejects with a MintError. */
-  readonly token: (audience: string) => IdToken | Promise<IdToken>;
-  readonly checked: (outcome: CheckOutcome, durationMs: number) => void;
+  readonly token: (request: TokenRequest) => IdToken | Promise<IdToken>;
+  /** Called for each check; `caller` is its entry in the policy, if there is one. */
+  readonly checked: (outcome: CheckOutcome, durationMs: number, caller?: string) => void;
+  /** Called for each denial. */
+  readonly denied: (denial: Denial) => void;
+}
+
+/** A request that was denied, for the audit. */
+export interface Denial extends CheckRequest, CallerIdentity {
+  readonly code: RefusalCode;
+  /** The caller's entry in the policy, if it has one. */
+  readonly caller: string | undefined;
 }
 
 /** Creates the decision that every check goes through, over HTTP and gRPC alike. */
 export function createDecision(options: DecisionOptions): DecideCheck {
-  const { secret, chooseAudience, token, checked } = options;
-
-  function finish(outcome: CheckOutcome, startedMs: number, decision: Decision): Decision {
-    checked(outcome, performance.now() - startedMs);
-    return decision;
-  }
+  const { secret, authorize, token, checked, denied } = options;
 
   return (check) => {
     const startedMs = performance.now();
-    const deny = (denied: RefusalCode) => finish(denied, startedMs, { denied });
-    if (secret?.matches(check.secret) === false) return deny("check_secret_wrong");
-    const choice = chooseAudience(check);
-    if ("refused" in choice) return deny(choice.refused);
-    const found = token(choice.audience);
+    const grant = secret?.matches(check.secret) === false ? WRONG_SECRET : authorize(check);
+    const { caller } = grant;
+
+    function finish(outcome: CheckOutcome, decision: Decision): Decision {
+      checked(outcome, performance.now() - startedMs, caller);
+      return decision;
+    }
+
+    if ("refused" in grant) {
+      const code = grant.refused;
+      const { named, host, client, principal } = check;
+      denied({ code, caller, named, host, client, principal });
+      return finish(code, { denied: code });
+    }
+    const found = token(grant);
     // No promise for a cached token: the answer leaves in the same turn of the event loop.
-    if (!(found instanceof Promise)) return finish("ok", startedMs, { token: found });
+    if (!(found instanceof Promise)) return finish("ok", { token: found });
     return found.then(
-      (minted) => finish("ok", startedMs, { token: minted }),
+      (minted) => finish("ok", { token: minted }),
       (error: unknown) => {
         if (!(error instanceof MintError)) throw error;
-        return finish(error.code, startedMs, { failed: error.code });
+        return finish(error.code, { failed: error.code });
       },
     );
   };
 }
+
+const WRONG_SECRET: Grant = { refused: "check_secret_wrong" };

@@ -15,8 +15,9 @@ export const healthcheckHelp = () => `Usage: idtoken-authz healthcheck [flags of
        idtoken-authz healthcheck up NAME [flags]
 
 Asks the server whether it is ready, that is, whether every configured audience has a token and,
-for up, Envoy accepts connections. Of up it asks the address of --admin-listen. Without arguments it
-asks the server that runs as this container's first process, and takes that process's flags.
+for up, Envoy accepts connections. Of up, and of serve with TLS, it asks the address of
+--admin-listen. Without arguments it asks the server that runs as this container's first process,
+and takes that process's flags.
 `;
 
 /**
@@ -37,7 +38,12 @@ export async function healthcheckCommand(
 /** Where the server with these arguments serves its health. */
 function findAddress(argv: readonly string[], env: NodeJS.ProcessEnv): Address {
   const [command, ...rest] = argv;
-  if (command !== "up") return parseConfig(command === "serve" ? rest : argv, env).listen;
+  if (command !== "up") {
+    const { listen, adminListen, shared } = parseConfig(command === "serve" ? rest : argv, env);
+    if (shared === undefined) return listen;
+    if (adminListen !== undefined) return adminListen;
+    throw new StartError("with TLS, health is asked on --admin-listen, and there is none");
+  }
   const { adminListen } = parseUpFlags(rest, env, false).server;
   if (adminListen === undefined) throw new StartError("up serves no health without --admin-listen");
   return adminListen;

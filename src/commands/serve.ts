@@ -1,5 +1,5 @@
 import { systemClock } from "../system/clock.ts";
-import { parseConfig, serveSettings } from "../settings/serve.ts";
+import { parseConfig, allServeSettings } from "../settings/serve.ts";
 import { proxyEnvironment } from "../credentials/metadata-server.ts";
 import { createLogger, openStandardOutput } from "../telemetry/logger.ts";
 import { useProxies } from "../system/proxy.ts";
@@ -13,7 +13,7 @@ export const serveHelp = () =>
       "Answers Envoy's ext_authz checks over HTTP with a Google-signed ID token, and pushes tokens\n" +
       "to Envoy as secrets, by SDS over REST.\n" +
       "Flags take precedence over environment variables, which take precedence over defaults.",
-    serveSettings,
+    allServeSettings,
   );
 
 /**

@@ -8,7 +8,12 @@ import { parseWorkforceUser } from "./external-account-authorized-user.ts";
 import { parseContent } from "./credential-content.ts";
 import { fault, type Fields } from "./fields.ts";
 import type { Identity } from "./identity.ts";
-import { iamEndpoint, impersonate, type Impersonation } from "./impersonation.ts";
+import {
+  iamEndpoint,
+  impersonate,
+  parseImpersonation,
+  type Impersonation,
+} from "./impersonation.ts";
 import { parseImpersonatedAccount } from "./impersonated-account.ts";
 import { parseServiceAccount } from "./service-account.ts";
 
@@ -45,10 +50,17 @@ export function toCredential(
   clock: Clock,
   { impersonate: impersonation, env }: CredentialOptions,
 ): Credential {
-  if (impersonation !== undefined) {
-    return impersonate(identity, { ...impersonation, endpoint: iamEndpoint(env) }, clock);
-  }
-  if (canMint(identity)) return identity;
+  const own =
+    impersonation === undefined
+      ? identity
+      : impersonate(identity, { ...impersonation, endpoint: iamEndpoint(env) }, clock);
+  const { mint } = own;
+  const mintAs = (account: string) => {
+    const target = { ...parseImpersonation(account), endpoint: iamEndpoint(env) };
+    return impersonate(own, target, clock).mint;
+  };
+  // In place, because a metadata server's identity learns its principal only later.
+  if (mint !== undefined) return Object.assign(own, { mint, mintAs });
   const reason = identity.type === "external_account" ? FEDERATED : WORKFORCE_USER;
   throw new StartError(`${name}: no usable credential: ${reason}`);
 }
@@ -59,10 +71,6 @@ const FEDERATED =
   "--impersonate";
 const WORKFORCE_USER =
   "a workforce user gets no ID tokens by itself: give --impersonate with a service account";
-
-function canMint(identity: Identity): identity is Identity & Credential {
-  return identity.mint !== undefined;
-}
 
 /** Parses the fields by their type. Throws a StartError. */
 function parseIdentity(fields: Fields, env: NodeJS.ProcessEnv, clock: Clock): Identity {

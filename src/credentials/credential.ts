@@ -22,4 +22,6 @@ export interface Credential {
   /** The first endpoint that a mint calls. */
   readonly endpoint: URL;
   readonly mint: Mint;
+  /** Creates the way to mint for an account, `ACCOUNT[,DELEGATE…]`, that it may impersonate. */
+  readonly mintAs: (account: string) => Mint;
 }

@@ -8,7 +8,7 @@ export interface Grantee {
 }
 
 /** Who a credential belongs to, and everything that can be minted with it. */
-export interface Identity extends Omit<Credential, "mint"> {
+export interface Identity extends Omit<Credential, "mint" | "mintAs"> {
   /** Undefined for an identity that gets ID tokens only by impersonation. */
   readonly mint: Credential["mint"] | undefined;
   readonly accessTokens: AccessTokenSource;

@@ -40,6 +40,12 @@ export function parseImpersonation(text: string): Impersonation {
   return { account, delegates };
 }
 
+/** Brings `ACCOUNT[,DELEGATE…]` into one form. Throws like `parseImpersonation`. */
+export function canonicalAccount(text: string): string {
+  const { account, delegates } = parseImpersonation(text);
+  return [account, ...delegates].join(",");
+}
+
 /** The IAM Credentials API for `--impersonate`, which no file configures. Throws a UsageError. */
 export function iamEndpoint(env: NodeJS.ProcessEnv): URL {
   const endpoint = env[ENDPOINT_VARIABLE] || GOOGLE_ENDPOINT;

@@ -2,7 +2,7 @@ import type { Clock } from "../system/clock.ts";
 import { MintError, type MintCode, type StartError } from "../system/errors.ts";
 import { createBackoff, type Backoff } from "../tokens/backoff.ts";
 import type { Rotation } from "../tokens/rotation.ts";
-import type { TokenSource } from "../tokens/token-source.ts";
+import type { AccountTokens } from "../tokens/account-tokens.ts";
 import type { Credential } from "./credential.ts";
 
 /** How an attempt to rotate to new content of the credential file ended. */
@@ -26,7 +26,7 @@ export interface CredentialReloaderOptions {
   /** Parses content of the file. Throws a StartError of one line. */
   readonly parse: (content: Buffer) => Credential;
   /** What verifies a new credential and puts it to use. */
-  readonly tokens: Pick<TokenSource, "prepareKey" | "prepareAccount">;
+  readonly tokens: Pick<AccountTokens, "prepareKey" | "prepareAccount">;
   readonly clock: Clock;
   readonly events: RotationEvents;
 }
@@ -120,10 +120,12 @@ export function createCredentialReloader(options: CredentialReloaderOptions): Cr
   }
 
   function prepare(credential: Credential): NonNullable<Candidate["parsed"]> {
-    const { mint, principal } = credential;
+    const { principal } = credential;
     // Unknown principals never match.
     const isSameAccount = principal !== "" && principal === current.principal;
-    const rotation = isSameAccount ? tokens.prepareKey(mint) : tokens.prepareAccount(mint);
+    const rotation = isSameAccount
+      ? tokens.prepareKey(credential)
+      : tokens.prepareAccount(credential);
     return { credential, rotation };
   }
 

@@ -20,6 +20,8 @@ export interface CertificateRequest {
   readonly commonName: string;
   readonly dnsNames: readonly string[];
   readonly ipAddresses?: readonly string[];
+  /** As in `spiffe://cluster.local/ns/shop/sa/web`. */
+  readonly uris?: readonly string[];
   /** The end of a TLS connection that it may be. */
   readonly usage: "client" | "server";
   readonly days: number;
@@ -72,7 +74,7 @@ export async function createCertificateAuthority(
 }
 
 async function issue(
-  { commonName, dnsNames, ipAddresses = [], usage, days, from }: CertificateRequest,
+  { commonName, dnsNames, ipAddresses = [], uris = [], usage, days, from }: CertificateRequest,
   authority: X509Certificate,
   authorityKeys: webcrypto.CryptoKeyPair,
 ): Promise<IssuedCertificate> {
@@ -80,6 +82,7 @@ async function issue(
   const names = [
     ...dnsNames.map((value) => ({ type: "dns", value }) as const),
     ...ipAddresses.map((value) => ({ type: "ip", value }) as const),
+    ...uris.map((value) => ({ type: "url", value }) as const),
   ];
   const usageName = usage === "client" ? "clientAuth" : "serverAuth";
   const certificate = await X509CertificateGenerator.create({

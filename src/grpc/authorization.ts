@@ -39,11 +39,13 @@ export function checkMethod({ decide, tokenHeader }: AuthorizationOptions): Meth
     throw new StatusError(Status.UNAVAILABLE, decision.failed);
   }
 
-  return unary(Authorization.method.check, ({ attributes }: CheckRequest, metadata) => {
+  return unary(Authorization.method.check, ({ attributes }: CheckRequest, metadata, client) => {
     const decision = decide({
       secret: metadata[CHECK_SECRET_HEADER]?.toString(),
       named: attributes?.contextExtensions[AUDIENCE_EXTENSION],
       host: attributes?.request?.http?.host,
+      client,
+      principal: attributes?.source?.principal || undefined,
     });
     return decision instanceof Promise ? decision.then(answer) : answer(decision);
   });

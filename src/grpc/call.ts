@@ -1,4 +1,5 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { clientNames } from "../access/client-names.ts";
 import type { Clock } from "../system/clock.ts";
 import { createFrameReader } from "./message-frame.ts";
 import type { Answer, Method } from "./method.ts";
@@ -37,6 +38,7 @@ export function answerCall(
 ): void {
   const reader = createFrameReader();
   const ended = new AbortController();
+  const client = clientNames(stream.session?.socket);
   let isStarted = false;
   let cancelDeadline = () => {};
 
@@ -94,7 +96,7 @@ export function answerCall(
 
   function start(known: Method, frame: Buffer): void {
     isStarted = true;
-    const answer: Answer = known.run(frame, headers, ended.signal);
+    const answer: Answer = known.run(frame, headers, ended.signal, client);
     if (Symbol.asyncIterator in answer) sendAll(answer).catch(fail);
     else if (answer instanceof Promise) answer.then(sendOnly).catch(fail);
     else sendOnly(answer);

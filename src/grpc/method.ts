@@ -16,7 +16,12 @@ export interface Method {
   /** The `:path` of its calls. */
   readonly path: string;
   /** Throws, or rejects with, a StatusError to end the call with a status. */
-  readonly run: (frame: Buffer, metadata: IncomingHttpHeaders, signal: AbortSignal) => Answer;
+  readonly run: (
+    frame: Buffer,
+    metadata: IncomingHttpHeaders,
+    signal: AbortSignal,
+    client?: readonly string[],
+  ) => Answer;
 }
 
 /** Implements a unary method. An answer that is not a promise is sent immediately. */
@@ -25,14 +30,16 @@ export function unary<I extends DescMessage, O extends DescMessage>(
   handle: (
     request: MessageShape<I>,
     metadata: IncomingHttpHeaders,
+    /** The names of the client's verified certificate. */
+    client: readonly string[],
   ) => MessageInitShape<O> | Promise<MessageInitShape<O>>,
 ): Method {
   const { input, output } = description;
   const encode = (answer: MessageInitShape<O>) => encodeFrame(output, answer);
   return {
     path: pathOf(description),
-    run: (frame, metadata) => {
-      const answer = handle(decodeFrame(input, frame), metadata);
+    run: (frame, metadata, _signal, client = []) => {
+      const answer = handle(decodeFrame(input, frame), metadata, client);
       return answer instanceof Promise ? answer.then(encode) : encode(answer);
     },
   };

@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { METHODS, type IncomingMessage } from "node:http";
+import { PRINCIPAL_HEADER } from "../access/caller-rule.ts";
 import { CHECK_SECRET_HEADER } from "../access/check-secret.ts";
+import { clientNames } from "../access/client-names.ts";
 import type { Check, DecideCheck, Decision } from "../check/decision.ts";
 import { closeAfterAnswer } from "./drain.ts";
 
@@ -45,11 +47,13 @@ export async function checkPlugin(app: FastifyInstance, options: CheckOptions): 
   });
 }
 
-function readCheck({ headers }: IncomingMessage): Check {
+function readCheck({ headers, socket }: IncomingMessage): Check {
   return {
     secret: headers[CHECK_SECRET_HEADER]?.toString(),
     named: headers["x-id-token-audience"]?.toString(),
     // HTTP/2 has an authority in its place.
     host: headers[":authority"]?.toString() ?? headers.host,
+    client: clientNames(socket),
+    principal: headers[PRINCIPAL_HEADER]?.toString(),
   };
 }

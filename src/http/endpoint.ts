@@ -4,6 +4,7 @@ import { acceptHttp2, type AcceptOptions } from "./accept-http2.ts";
 import { buildApp, type AppOptions } from "./app.ts";
 import { prepareDrain } from "./drain.ts";
 import { listen } from "./listen.ts";
+import type { SecureOptions } from "./tls.ts";
 
 /** One address with everything that is served there, over HTTP/1.1 and HTTP/2. */
 export interface Endpoint {
@@ -17,10 +18,19 @@ export interface Endpoint {
 
 /** Builds an endpoint, without listening. */
 export async function buildEndpoint(
-  options: AppOptions & AcceptOptions & { readonly clock: Clock },
+  options: AppOptions &
+    AcceptOptions & {
+      readonly clock: Clock;
+      /** TLS on its connections; undefined for none. */
+      readonly secure?: SecureOptions | undefined;
+    },
 ): Promise<Endpoint> {
   const app = await buildApp(options);
   const http2 = acceptHttp2(app, options);
+  if (options.secure !== undefined) {
+    const { terminateTls } = await import("./tls.ts");
+    terminateTls(app.server, options.secure);
+  }
   return {
     listen: (address) => listen(app, address),
     drain: prepareDrain(app.server, http2, options.clock),

@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { AudienceChoice, CheckRequest } from "../access/audience.ts";
 import { readBounded } from "../system/bounded-body.ts";
 import { CHECK_SECRET_HEADER, type CheckSecret } from "../access/check-secret.ts";
 import { closeAfterAnswer } from "./drain.ts";
@@ -12,14 +11,17 @@ import {
 } from "./secret-discovery.ts";
 import { MintError } from "../system/errors.ts";
 import type { PushOutcome } from "../telemetry/metrics.ts";
+import type { Authorize } from "../check/authorize.ts";
+import type { TokenRequest } from "../tokens/account-tokens.ts";
+import { clientNames } from "../access/client-names.ts";
 import type { IdToken } from "../tokens/id-token.ts";
 
 export interface PushOptions {
   /** Without it, anyone who can reach the server is answered. */
   readonly secret?: Pick<CheckSecret, "matches"> | undefined;
-  readonly chooseAudience: (request: CheckRequest) => AudienceChoice;
+  readonly authorize: Authorize;
   /** A token that stays valid until the next poll. Rejects with a MintError. */
-  readonly token: (audience: string) => IdToken | Promise<IdToken>;
+  readonly token: (request: TokenRequest) => IdToken | Promise<IdToken>;
   /** Called for each requested secret, or once for a request that was refused unread. */
   readonly pushed: (outcome: PushOutcome) => void;
   /** Whether each connection should be closed after its next answer. */
@@ -40,14 +42,14 @@ const MAX_REQUEST_BYTES = 1_048_576;
  * or oversized request.
  */
 export async function pushPlugin(app: FastifyInstance, options: PushOptions): Promise<void> {
-  const { secret, chooseAudience, token, pushed, isDraining } = options;
+  const { secret, authorize, token, pushed, isDraining } = options;
 
-  async function find(name: string): Promise<NamedSecret> {
+  async function find(name: string, client: readonly string[]): Promise<NamedSecret> {
     const named = name === DEFAULT_NAME ? undefined : name;
-    const choice = chooseAudience({ named, host: undefined });
-    if ("refused" in choice) return { name, refused: choice.refused };
+    const grant = authorize({ named, host: undefined, client, principal: undefined });
+    if ("refused" in grant) return { name, refused: grant.refused };
     try {
-      return { name, token: await token(choice.audience) };
+      return { name, token: await token(grant) };
     } catch (error) {
       if (!(error instanceof MintError)) throw error;
       return { name, failed: error.code };
@@ -77,7 +79,8 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
       if (!(error instanceof InvalidDiscoveryRequest)) throw error;
       return refuse(reply, 400, "push_malformed", error.message);
     }
-    const secrets = await Promise.all(names.map(find));
+    const client = clientNames(request.raw.socket);
+    const secrets = await Promise.all(names.map((name) => find(name, client)));
     for (const each of secrets) pushed(outcomeOf(each));
     // The drain hook misses requests that were already waiting for a mint.
     if (isDraining()) closeAfterAnswer(reply);

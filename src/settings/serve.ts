@@ -2,7 +2,10 @@ import { isLoopback, parseAddress, type Address } from "../system/address.ts";
 import { parseAudience, parseAudiencePattern } from "../access/audience.ts";
 import { TOKEN_HEADERS } from "../access/token-header.ts";
 import { parseImpersonation } from "../credentials/impersonation.ts";
+import { UsageError } from "../system/errors.ts";
 import { LOG_LEVELS, type LogLevel } from "../telemetry/logger.ts";
+import { parsePath } from "./paths.ts";
+import { sharedSettings, toSharedConfig, type SharedConfig } from "./shared.ts";
 import { many, one, optional, parseSettings, toggle, type Values } from "./table.ts";
 
 /** The settings of `serve`. Parsing, `--help` and the documentation all come from here. */
@@ -141,25 +144,33 @@ export const serveSettings = {
   ),
 };
 
-export type Config = Values<typeof serveSettings>;
+export interface Config extends Values<typeof serveSettings> {
+  /** For a server that other machines share. */
+  readonly shared?: SharedConfig | undefined;
+}
+
+/** All settings of `serve`. */
+export const allServeSettings = { ...serveSettings, ...sharedSettings };
 
 /** Reads the configuration of `serve`. Throws a UsageError that lists every error. */
 export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Config {
-  return parseSettings(serveSettings, argv, env).values;
+  const { values } = parseSettings(allServeSettings, argv, env);
+  const { tlsCert, tlsKey, clientCa, allowClients, policy, ...own } = values;
+  const faults: string[] = [];
+  const shared = toSharedConfig(
+    { tlsCert, tlsKey, clientCa, allowClients, policy },
+    (message) => void faults.push(message),
+  );
+  if (policy !== undefined && own.allowAudiences.length > 0) {
+    faults.push("--allow-audience: not with --policy, which says what each caller may have");
+  }
+  if (faults.length > 0) throw new UsageError(faults);
+  return { ...own, shared };
 }
 
 /** Whether processes on other machines can reach the address. */
 export function isExposed(address: Address): boolean {
   return address.kind === "tcp" && !isLoopback(address.host);
-}
-
-/** Parses the path of a file. Throws an Error whose message is the rule. */
-export function parsePath(text: string): string {
-  if (/^[\s"']*\{|PRIVATE KEY|[\r\n]/.test(text)) {
-    throw new Error("must be a path, not the content of the file");
-  }
-  if (text === "" || text.includes("\0")) throw new Error("must be a path");
-  return text;
 }
 
 function oneOf<T extends string>(choices: readonly T[]): (text: string) => T {

@@ -5,7 +5,8 @@ import type { LogLevel } from "../telemetry/logger.ts";
 import type { TcpAddress } from "../system/address.ts";
 import { UsageError } from "../system/errors.ts";
 import { envoySettings, settingsOf, type EnvoyFlags } from "./envoy.ts";
-import { parsePath, serveSettings, type Config } from "./serve.ts";
+import { parsePath } from "./paths.ts";
+import { serveSettings, type Config } from "./serve.ts";
 import { firstPositional, optional, parseSettings, toggle, type Setting } from "./table.ts";
 
 /** The configs that `up` runs: those of the client's end. */

@@ -1,5 +1,9 @@
 /** Codes of answers, log lines and metrics. */
-export type RefusalCode = "audience_missing" | "audience_not_allowed" | "check_secret_wrong";
+export type RefusalCode =
+  | "audience_missing"
+  | "audience_not_allowed"
+  | "caller_not_allowed"
+  | "check_secret_wrong";
 export type MintCode =
   | "mint_rejected"
   | "mint_unavailable"

@@ -14,6 +14,12 @@ export const LOG_EVENTS = {
   credential_rejected: "The credential file changed, but its new content cannot be used.",
   check_secret_rotated: "A new check secret is in use.",
   check_secret_rejected: "The check secret's file changed, but its new content cannot be used.",
+  check_denied:
+    "With TLS for clients: a check was denied; the line names caller, audience and code.",
+  policy_changed: "A new policy is in use.",
+  policy_rejected: "The policy's file changed, but its new content cannot be used.",
+  tls_changed: "New certificates are in use for new connections.",
+  tls_rejected: "A certificate's file changed, but its new content cannot be used.",
   file_not_followed:
     "The credential or the check secret was read from a pipe; a change needs a restart.",
   envoy_log: "Under `up`: a line of Envoy's own log, or a request that failed in Envoy.",

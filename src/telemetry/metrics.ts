@@ -21,6 +21,7 @@ const CHECK_OUTCOMES: readonly CheckOutcome[] = [
   "ok",
   "audience_missing",
   "audience_not_allowed",
+  "caller_not_allowed",
   "check_secret_wrong",
   ...MINT_CODES,
 ];
@@ -34,7 +35,15 @@ const CHECK_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.025, 0.1
 const MINT_BUCKETS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export interface Metrics extends MintEvents, RotationEvents {
-  readonly checked: (protocol: CheckProtocol, outcome: CheckOutcome, durationMs: number) => void;
+  /** `caller` is the caller's entry in the policy, if it has one. */
+  readonly checked: (
+    protocol: CheckProtocol,
+    outcome: CheckOutcome,
+    durationMs: number,
+    caller?: string,
+  ) => void;
+  /** Called for each connection that ended in its TLS handshake. */
+  readonly handshakeRefused: () => void;
   readonly pushed: (outcome: PushOutcome) => void;
   /** All metrics in the Prometheus text format. */
   readonly render: () => Promise<string>;
@@ -50,6 +59,8 @@ export interface MetricsOptions {
   }[];
   readonly cachedAudiences: () => number;
   readonly credential: Credential;
+  /** When the certificate for TLS expires, in seconds since the epoch; absent without TLS. */
+  readonly tlsExpiresAtSeconds?: (() => number) | undefined;
   /** The Envoy that runs with the server as one. */
   readonly envoy?: EnvoyStatus | undefined;
 }
@@ -62,6 +73,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const pushes = createPushMetrics(registry);
   const mints = createMintMetrics(registry);
   const rotations = createCredentialMetrics(registry, options.credential);
+  const tls = createTlsMetrics(registry, options.tlsExpiresAtSeconds);
   if (options.envoy !== undefined) createEnvoyMetrics(registry, options.envoy);
   const expiry: Gauge = new Gauge({
     name: "idtoken_authz_token_expiry_timestamp_seconds",
@@ -87,6 +99,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...pushes,
     ...mints,
     ...rotations,
+    ...tls,
     render: () => registry.metrics(),
     contentType: registry.contentType,
   };
@@ -152,12 +165,37 @@ function createCheckMetrics(registry: Registry): Pick<Metrics, "checked"> {
     return byOutcome;
   };
   const counters = { http: countersOf("http"), grpc: countersOf("grpc") };
+  const byCaller = new Counter({
+    name: "idtoken_authz_caller_checks_total",
+    help: "Checks answered, by the caller's entry in the policy and outcome.",
+    labelNames: ["caller", "outcome"],
+    registers: [registry],
+  });
   return {
-    checked: (protocol, outcome, durationMs) => {
+    checked: (protocol, outcome, durationMs, caller) => {
       counters[protocol].get(outcome)?.inc();
       seconds.observe(durationMs / 1000);
+      if (caller !== undefined) byCaller.inc({ caller, outcome });
     },
   };
+}
+
+function createTlsMetrics(
+  registry: Registry,
+  expiresAtSeconds: () => number = () => 0,
+): Pick<Metrics, "handshakeRefused"> {
+  const expiry: Gauge = new Gauge({
+    name: "idtoken_authz_tls_certificate_expiry_timestamp_seconds",
+    help: "Expiry of the certificate for TLS on the listen address; 0 without TLS.",
+    registers: [registry],
+    collect: () => expiry.set(expiresAtSeconds()),
+  });
+  const refused = new Counter({
+    name: "idtoken_authz_tls_handshakes_refused_total",
+    help: "Connections that ended in their TLS handshake, as without a valid client certificate.",
+    registers: [registry],
+  });
+  return { handshakeRefused: () => refused.inc() };
 }
 
 function createPushMetrics(registry: Registry): Pick<Metrics, "pushed"> {

@@ -1,4 +1,6 @@
 import type { CheckSecretEvents } from "../access/check-secret.ts";
+import type { PolicyEvents } from "../access/policy-file.ts";
+import type { TlsEvents } from "../access/tls-files.ts";
 import type { RotationEvents } from "../credentials/reloader.ts";
 import { showPath } from "../system/show.ts";
 import type { Logger } from "./logger.ts";
@@ -81,6 +83,37 @@ export function logSecretEvents(log: Logger): CheckSecretEvents {
         "cannot use the check secret's new content; still using the old secret",
       ),
     secretNotFollowed: (path) => logNotFollowed(log, "the check secret", path),
+  };
+}
+
+/** Logs changes of the certificates for TLS. */
+export function logTlsEvents(log: Logger): TlsEvents {
+  return {
+    tlsChanged: () =>
+      log.info({ event: "tls_changed" }, "new connections use the new certificates"),
+    tlsUnusable: (err) =>
+      log.error(
+        { event: "tls_rejected", err },
+        "cannot use the new certificates; still using the old ones",
+      ),
+  };
+}
+
+/** Logs changes of the policy; `onChanged` is called with the new one. */
+export function logPolicyEvents(
+  log: Logger,
+  onChanged: PolicyEvents["policyChanged"],
+): PolicyEvents {
+  return {
+    policyChanged: (policy) => {
+      log.info({ event: "policy_changed", callers: policy.callers.length }, "using the new policy");
+      onChanged(policy);
+    },
+    policyUnusable: (err) =>
+      log.error(
+        { event: "policy_rejected", err },
+        "cannot use the policy's new content; still using the old policy",
+      ),
   };
 }
 

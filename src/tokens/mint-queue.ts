@@ -32,8 +32,16 @@ export interface MintEvents {
 }
 
 export interface MintQueue {
-  /** Mints one token, when it is its turn. Rejects with a MintError, within the mint timeout. */
-  readonly run: (mint: Mint, audience: string, reason: MintReason) => Promise<IdToken>;
+  /**
+   * Mints one token, when it is its turn. Rejects with a MintError, within the mint timeout. The
+   * mints of a caller that is named leave slots to those of others.
+   */
+  readonly run: (
+    mint: Mint,
+    audience: string,
+    reason: MintReason,
+    caller?: string,
+  ) => Promise<IdToken>;
   /** Aborts every mint, running or waiting, and reports no further result. */
   readonly close: () => void;
 }
@@ -43,7 +51,7 @@ export interface MintQueueOptions {
   readonly configured: ReadonlySet<string>;
   /** Timeout of one mint in milliseconds, its wait in the queue included. */
   readonly mintTimeoutMs: number;
-  /** How many mints of other audiences may wait for their turn; more fail immediately. */
+  /** How many mints of other audiences may wait for their turn, per caller; more fail immediately. */
   readonly maxWaiting: number;
   readonly clock: Clock;
   readonly events: MintEvents;
@@ -53,24 +61,33 @@ export interface MintQueueOptions {
 const MAX_CONCURRENT_MINTS = 8;
 /** A flood of other audiences leaves the rest to the configured ones. */
 const MAX_CONCURRENT_OTHERS = 6;
+/** If callers are told apart, a flood of one leaves the rest to the other callers. */
+const MAX_CONCURRENT_PER_CALLER = 2;
 /** Mints that verify a new credential come after those that a check waits for. */
 const PRIORITY = { cold: 1, renewal: 1, swap: 0 };
 /** Before all mints of other audiences. */
 const CONFIGURED_PRIORITY = 2;
+
+interface MintRequest {
+  readonly audience: string;
+  readonly reason: MintReason;
+  /** Empty if callers are not told apart. */
+  readonly caller: string;
+}
 
 /** Creates the queue that all mints go through: it limits, times and reports them. */
 export function createMintQueue(options: MintQueueOptions): MintQueue {
   const { clock, events, mintTimeoutMs } = options;
   const slots = new PQueue({ concurrency: MAX_CONCURRENT_MINTS });
   const others = new PQueue({ concurrency: MAX_CONCURRENT_OTHERS });
+  const byCaller = new Map<string, PQueue>();
   const open = new Set<AbortController>();
   const refusals = createRefusals<Mint>(clock);
   let closed = false;
 
   /** Runs a mint when it is its turn, unless the signal is aborted first. */
   function enqueue(
-    audience: string,
-    reason: MintReason,
+    { audience, reason, caller }: MintRequest,
     signal: AbortSignal,
     task: () => Promise<IdToken>,
   ): Promise<IdToken> {
@@ -78,11 +95,20 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     if (options.configured.has(audience)) {
       return slots.add(task, { signal, priority: CONFIGURED_PRIORITY + priority });
     }
-    if (others.size >= options.maxWaiting) throw new MintQueueFull();
-    return others.add(() => slots.add(task, { signal, priority }), { signal, priority });
+    const first = caller === "" ? others : queueOf(caller);
+    if (first.size >= options.maxWaiting) throw new MintQueueFull();
+    const how = { signal, priority };
+    const inSlot = () => slots.add(task, how);
+    return first.add(first === others ? inSlot : () => others.add(inSlot, how), how);
   }
 
-  async function runInTime(mint: Mint, audience: string, reason: MintReason): Promise<IdToken> {
+  function queueOf(caller: string): PQueue {
+    const queue = byCaller.get(caller) ?? new PQueue({ concurrency: MAX_CONCURRENT_PER_CALLER });
+    byCaller.set(caller, queue);
+    return queue;
+  }
+
+  async function runInTime(mint: Mint, request: MintRequest): Promise<IdToken> {
     const deadline = new AbortController();
     const { signal } = deadline;
     const cancel = clock.schedule(mintTimeoutMs, () =>
@@ -90,7 +116,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     );
     open.add(deadline);
     try {
-      return await enqueue(audience, reason, signal, () => exchange(mint, audience, signal));
+      return await enqueue(request, signal, () => exchange(mint, request.audience, signal));
     } catch (cause) {
       if (cause instanceof MintError) throw cause;
       throw new MintError("mint_unavailable", "the exchange failed unexpectedly", { cause });
@@ -112,11 +138,16 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     }
   }
 
-  async function run(mint: Mint, audience: string, reason: MintReason): Promise<IdToken> {
+  async function run(
+    mint: Mint,
+    audience: string,
+    reason: MintReason,
+    caller = "",
+  ): Promise<IdToken> {
     const startedAt = clock.now();
     const durationMs = () => Math.round(elapsedMs(startedAt, clock.now()));
     try {
-      const token = await runInTime(mint, audience, reason);
+      const token = await runInTime(mint, { audience, reason, caller });
       if (!closed) {
         events.minted({ token, reason, durationMs: durationMs() });
         events.clockCompared(token.skewMs);

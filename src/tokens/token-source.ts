@@ -3,6 +3,7 @@ import type { MintError } from "../system/errors.ts";
 import { createCachedToken, type CachedToken } from "./cached-token.ts";
 import type { IdToken } from "./id-token.ts";
 import type { Mint, MintQueue } from "./mint-queue.ts";
+import { createRecentAudiences } from "./recent-audiences.ts";
 import { createVerifier, type Rotation } from "./rotation.ts";
 
 export interface TokenSourceOptions {
@@ -12,24 +13,26 @@ export interface TokenSourceOptions {
   readonly configured: readonly string[];
   /** Minted for to verify a new credential if no audience is configured. */
   readonly verificationAudience: string;
-  /** How many further audiences are cached; the least recently used one is dropped first. */
+  /** How many further audiences are cached per caller; the least recently used is dropped first. */
   readonly maxAudiences: number;
   /** Share of a token's life after which it is renewed, jittered by 10 %. */
   readonly refreshAt: number;
   readonly clock: Clock;
 }
 
+/**
+ * Returns the token of an audience: the cached one if it is unexpired, else a promise of the next
+ * one, which rejects with a MintError within the mint timeout. Each caller has limits of its own.
+ */
+export type GetToken = (audience: string, caller?: string) => IdToken | Promise<IdToken>;
+
 export interface TokenSource {
-  /**
-   * The token of an audience: the cached one if it is unexpired, else a promise of the next one,
-   * which rejects with a MintError within the mint timeout.
-   */
-  readonly token: (audience: string) => IdToken | Promise<IdToken>;
+  readonly token: GetToken;
   /**
    * The same for a reader that polls: from now on the audience's token is renewed early enough to
    * be used until the next poll, whatever `refreshAt` says.
    */
-  readonly tokenToPush: (audience: string) => IdToken | Promise<IdToken>;
+  readonly tokenToPush: GetToken;
   /** Each configured audience with its unexpired token and the failure since its last success. */
   readonly readiness: () => readonly {
     readonly audience: string;
@@ -64,54 +67,58 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const configured = new Map(
     options.configured.map((audience) => [audience, create(audience, true)]),
   );
-  /** The least recently used audience is the first. */
   const others = new Map<string, CachedToken>();
+  const recent = createRecentAudiences({
+    max: maxAudiences,
+    isPinned: (audience) => others.get(audience)?.isPending() === true,
+    onDropped: (audience) => {
+      others.get(audience)?.stop();
+      others.delete(audience);
+    },
+  });
   const all = () => [...configured, ...others];
 
-  function create(audience: string, always: boolean, seed?: IdToken): CachedToken {
+  function create(
+    audience: string,
+    always: boolean,
+    { caller = "", seed }: { readonly caller?: string; readonly seed?: IdToken | undefined } = {},
+  ): CachedToken {
     return createCachedToken({
       always,
       seed,
       refreshAt,
       clock,
       mint: (reason) => {
-        dropExcess();
-        return queue.run(mint, audience, reason).finally(dropExcess);
+        recent.trim();
+        return queue.run(mint, audience, reason, caller).finally(recent.trim);
       },
-      onIdle: () => drop(audience),
+      onIdle: () => recent.drop(audience),
     });
   }
 
-  function find(audience: string): CachedToken {
-    const always = configured.get(audience);
-    if (always !== undefined) return always;
-    const cached = others.get(audience) ?? create(audience, false);
-    others.delete(audience);
+  function find(audience: string, caller = ""): CachedToken {
+    const known = configured.get(audience) ?? others.get(audience);
+    if (known !== undefined) return known;
+    const cached = create(audience, false, { caller });
     others.set(audience, cached);
     return cached;
   }
 
-  /** Drops the least recently used audiences beyond the maximum, but none that is being minted. */
-  function dropExcess(): void {
-    for (const [audience, cached] of others) {
-      if (others.size <= maxAudiences) return;
-      if (!cached.isPending()) drop(audience);
-    }
-  }
-
-  function drop(audience: string): void {
-    others.get(audience)?.stop();
-    others.delete(audience);
+  function use(audience: string, caller = ""): CachedToken {
+    if (!configured.has(audience)) recent.use(audience, caller);
+    return find(audience, caller);
   }
 
   function prepareKey(next: Mint): Rotation {
     const required = [firstRequired];
     const { verify } = createVerifier({ ...options, mint: next, required, wanted: () => [] });
-    const use = () => {
-      mint = next;
-      for (const [, cached] of all()) cached.forgetFailures();
+    return {
+      verify,
+      use: () => {
+        mint = next;
+        for (const [, cached] of all()) cached.forgetFailures();
+      },
     };
-    return { verify, use };
   }
 
   function prepareAccount(next: Mint): Rotation {
@@ -127,22 +134,24 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   function replaceAll(next: Mint, tokens: ReadonlyMap<string, IdToken>): void {
     mint = next;
     const replaced = all();
-    const order = [...others.keys()];
-    others.clear();
     for (const audience of configured.keys()) {
-      configured.set(audience, create(audience, true, tokens.get(audience)));
+      configured.set(audience, create(audience, true, { seed: tokens.get(audience) }));
     }
-    for (const audience of order) {
+    for (const audience of others.keys()) {
       const seed = tokens.get(audience);
-      if (seed !== undefined) others.set(audience, create(audience, false, seed));
+      if (seed === undefined) others.delete(audience);
+      else others.set(audience, create(audience, false, { seed }));
     }
-    for (const [audience, cached] of replaced) cached.stop(() => find(audience).get());
+    for (const [audience, cached] of replaced) {
+      cached.stop(() => find(audience).get());
+      if (!configured.has(audience) && !others.has(audience)) recent.drop(audience);
+    }
   }
 
   return {
-    token: (audience) => find(audience).get(),
-    tokenToPush: (audience) => {
-      const cached = find(audience);
+    token: (audience, caller) => use(audience, caller).get(),
+    tokenToPush: (audience, caller) => {
+      const cached = use(audience, caller);
       cached.renewForPush();
       return cached.get();
     },

@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { doctorSettings } from "../../src/commands/doctor.ts";
 import { envoySettings } from "../../src/settings/envoy.ts";
-import { serveSettings } from "../../src/settings/serve.ts";
+import { allServeSettings } from "../../src/settings/serve.ts";
 import { settingRows } from "../../src/settings/table.ts";
 import { upOwnSettings } from "../../src/settings/up.ts";
 import { LOG_EVENTS } from "../../src/telemetry/log-events.ts";
@@ -13,7 +13,7 @@ type Settings = Parameters<typeof settingRows>[0];
 /** The tables that come from the code, by document and the name in their marks. */
 const TABLES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "docs/settings.md": {
-    serve: settingsTable(serveSettings),
+    serve: settingsTable(allServeSettings),
     envoy: settingsTable(envoySettings),
     up: settingsTable(upOwnSettings),
     doctor: settingsTable(doctorSettings),

@@ -27,6 +27,7 @@ const credential = {
   keyId: "",
   endpoint: new URL("https://oauth2.googleapis.com/token"),
   mint: () => Promise.reject(new Error("not used")),
+  mintAs: () => () => Promise.reject(new Error("not used")),
 };
 
 describe("The documents", () => {

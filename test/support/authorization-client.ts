@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import {
   type CallOptions,
+  type ChannelCredentials,
   type ClientReadableStream,
   type ClientUnaryCall,
   credentials,
@@ -87,9 +88,18 @@ export interface AuthorizationClient extends Disposable {
   readonly watch: (service: string) => ClientReadableStream<HealthCheckResponse>;
 }
 
-/** A gRPC client of the auth server at `host:port` or `unix:path`, by the official library. */
-export function createAuthorizationClient(address: string): AuthorizationClient {
-  const client = new Client(address, credentials.createInsecure(), { "grpc.enable_retries": 0 });
+/**
+ * A gRPC client of the auth server at `host:port` or `unix:path`, by the official library. With TLS,
+ * the server's certificate must be for `authz`.
+ */
+export function createAuthorizationClient(
+  address: string,
+  channel: ChannelCredentials = credentials.createInsecure(),
+): AuthorizationClient {
+  const client = new Client(address, channel, {
+    "grpc.enable_retries": 0,
+    "grpc.ssl_target_name_override": "authz",
+  });
   const call = <O>(name: string, request: unknown, settings: CallSettings = {}) => {
     const { promise, resolve } = Promise.withResolvers<Outcome<O>>();
     const metadata = new Metadata();

@@ -33,16 +33,16 @@ export async function buildTestApp(
   const checks: string[] = [];
   const pushes: string[] = [];
   const errors: unknown[] = [];
-  const chooseAudience = createAudienceRule({
-    configured: [AUDIENCE],
-    allowed: [],
-    fromHost: false,
-  });
-  const access = { chooseAudience, token: () => TOKEN };
+  const authorize = createAudienceRule({ configured: [AUDIENCE], allowed: [], fromHost: false });
+  const access = { authorize, token: () => TOKEN };
   const isDraining = () => false;
   const app = await buildApp({
     check: {
-      decide: createDecision({ ...access, checked: (outcome) => checks.push(outcome) }),
+      decide: createDecision({
+        ...access,
+        checked: (outcome) => checks.push(outcome),
+        denied: () => {},
+      }),
       tokenHeader: "authorization",
       isDraining,
       ...parts.check,

@@ -99,7 +99,7 @@ export async function startServer(
   }
 
   const event = (name: LogEvent) => log.line((line) => line.event === name);
-  const { listen } = await event("listening");
+  const { listen, adminListen } = await event("listening");
   const address = String(listen);
   return {
     pid: child.pid ?? 0,
@@ -114,7 +114,7 @@ export async function startServer(
     [Symbol.asyncDispose]: async () => {
       const isRunning = child.exitCode === null && child.signalCode === null;
       try {
-        if (isRunning) await readMetrics(address);
+        if (isRunning) await readMetrics(String(adminListen ?? listen));
       } finally {
         await stop("SIGKILL");
       }

@@ -6,30 +6,38 @@ import { idToken } from "../../support/tokens.ts";
 
 const A = "https://a.run.app";
 const token = idToken(A, { wallMs: 0, monotonicMs: 0 });
-const bare = { secret: undefined, named: undefined, host: undefined };
+const bare = {
+  secret: undefined,
+  named: undefined,
+  host: undefined,
+  client: ["web.example.com"],
+  principal: undefined,
+};
 
 function setUp(options: Partial<DecisionOptions> = {}) {
   const outcomes: string[] = [];
-  const asked: string[] = [];
+  const asked: unknown[] = [];
+  const denials: unknown[] = [];
   const decide = createDecision({
-    chooseAudience: createAudienceRule({ configured: [A], allowed: [], fromHost: false }),
-    token: (audience) => {
-      asked.push(audience);
+    authorize: createAudienceRule({ configured: [A], allowed: [], fromHost: false }),
+    token: (request) => {
+      asked.push(request);
       return token;
     },
     checked: (outcome, durationMs) => {
       expect(durationMs).toBeGreaterThanOrEqual(0);
       outcomes.push(outcome);
     },
+    denied: (denial) => denials.push(denial),
     ...options,
   });
-  return { decide, outcomes, asked };
+  return { decide, outcomes, asked, denials };
 }
 
 it("a check with a cached token is decided synchronously", () => {
   const { decide, outcomes, asked } = setUp();
   expect(decide(bare)).toEqual({ token });
-  expect(asked).toEqual([A]);
+  expect(asked).toEqual([{ audience: A }]);
   expect(outcomes).toEqual(["ok"]);
 });
 
@@ -44,11 +52,13 @@ it("a check without a cached token is decided, and counted, once it is minted", 
 });
 
 it("a check for an audience that is not allowed is denied, and asks for no token", () => {
-  const { decide, outcomes, asked } = setUp();
-  expect(decide({ ...bare, named: "https://b.run.app" })).toEqual({
-    denied: "audience_not_allowed",
-  });
+  const { decide, outcomes, asked, denials } = setUp();
+  const check = { ...bare, named: "https://b.run.app" };
+  expect(decide(check)).toEqual({ denied: "audience_not_allowed" });
   expect(asked).toEqual([]);
+  expect(denials).toEqual([
+    expect.objectContaining({ code: "audience_not_allowed", named: "https://b.run.app" }),
+  ]);
   expect(outcomes).toEqual(["audience_not_allowed"]);
 });
 
@@ -58,6 +68,26 @@ it("the check secret is compared before anything else", () => {
   expect(decide({ ...bare, named: "https://b.run.app" })).toEqual({ denied: "check_secret_wrong" });
   expect(decide({ ...bare, secret: "open sesame" })).toEqual({ token });
   expect(outcomes).toEqual(["check_secret_wrong", "ok"]);
+});
+
+it("a caller's check gets the token of its account, and is counted for the caller", () => {
+  const grant = { audience: A, account: "web@p", caller: "web" };
+  const callers: (string | undefined)[] = [];
+  const { decide, asked } = setUp({
+    authorize: () => grant,
+    checked: (_outcome, _durationMs, caller) => callers.push(caller),
+  });
+  expect(decide(bare)).toEqual({ token });
+  expect(asked).toEqual([grant]);
+  expect(callers).toEqual(["web"]);
+});
+
+it("a caller's denial names it for the audit, and no check secret", () => {
+  const refused = { refused: "audience_not_allowed", caller: "web" } as const;
+  const { decide, denials } = setUp({ authorize: () => refused });
+  void decide({ ...bare, secret: "open sesame" });
+  expect(denials).toMatchObject([{ code: "audience_not_allowed", caller: "web" }]);
+  expect(JSON.stringify(denials)).not.toContain("sesame");
 });
 
 it("a failed mint is a failure with its code", async () => {

@@ -46,6 +46,14 @@ it("wrong flags are a UsageError", async () => {
   await expect(run("--wrong")).rejects.toThrow(UsageError);
 });
 
+it("asks serve with TLS on --admin-listen", async () => {
+  await using server = createServer((_request, response) => response.end());
+  const port = await listenOnLoopback(server);
+  const tls = ["--tls-cert=server.crt", "--tls-key=server.key"];
+  expect(await run(...tls, `--admin-listen=127.0.0.1:${port}`)).toMatchObject({ code: 0 });
+  await expect(run(...tls)).rejects.toThrow("on --admin-listen, and there is none");
+});
+
 it("asks up, which serves its health on --admin-listen only", async () => {
   await using server = createServer((_request, response) => response.end());
   const port = await listenOnLoopback(server);

@@ -5,6 +5,7 @@ import {
 } from "../../../src/credentials/reloader.ts";
 import type { Credential } from "../../../src/credentials/credential.ts";
 import { MintError, StartError } from "../../../src/system/errors.ts";
+import type { Minter } from "../../../src/tokens/account-tokens.ts";
 import type { Mint } from "../../../src/tokens/mint-queue.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 
@@ -25,7 +26,7 @@ function parse(content: Buffer): Credential {
   const mint = () => Promise.reject(new Error("not called here"));
   keyIds.set(mint, keyId);
   const endpoint = new URL("https://oauth2.googleapis.com/token");
-  return { type: "service_account", principal, keyId, endpoint, mint };
+  return { type: "service_account", principal, keyId, endpoint, mint, mintAs: () => mint };
 }
 
 /** A reloader whose verifications succeed or fail as the test decides. */
@@ -38,14 +39,16 @@ function setUp() {
   };
   const used: string[] = [];
   const signals: AbortSignal[] = [];
-  const prepare = (kind: string) => (mint: Mint) => ({
-    verify: async (signal: AbortSignal) => {
-      signals.push(signal);
-      verifications.keyIds.push(keyIds.get(mint) ?? "");
-      if (verifications.error !== undefined) throw verifications.error;
-    },
-    use: () => void used.push(kind),
-  });
+  const prepare =
+    (kind: string) =>
+    ({ mint }: Minter) => ({
+      verify: async (signal: AbortSignal) => {
+        signals.push(signal);
+        verifications.keyIds.push(keyIds.get(mint) ?? "");
+        if (verifications.error !== undefined) throw verifications.error;
+      },
+      use: () => void used.push(kind),
+    });
   const reported: (RotationOutcome | "new failure")[] = [];
   const reloader = createCredentialReloader({
     initial: parse(initialContent),

@@ -19,6 +19,7 @@ function credential(claims: Readonly<Record<string, unknown>>): Credential {
     keyId: "1",
     endpoint: new URL("https://oauth2.googleapis.com/token"),
     mint: async () => parseIdToken(token, "a", now, now.wallMs),
+    mintAs: () => () => Promise.reject(new Error("not used")),
   };
 }
 

@@ -34,7 +34,13 @@ describe("A check", () => {
       { token: TOKEN },
       { request: checkRequest(AUDIENCE, "h:80"), secret: "s" },
     );
-    expect(seen).toEqual([{ secret: "s", named: AUDIENCE, host: "h:80" }]);
+    expect(seen).toEqual([{ secret: "s", named: AUDIENCE, host: "h:80", client: [] }]);
+  });
+
+  it("names the principal that Envoy attests", () => {
+    const attributes = { source: { principal: "spiffe://cluster.local/ns/shop/sa/web" } };
+    const { seen } = run({ token: TOKEN }, { request: { attributes } as never });
+    expect(seen).toMatchObject([{ principal: "spiffe://cluster.local/ns/shop/sa/web" }]);
   });
 
   it("without an extension names no audience", () => {

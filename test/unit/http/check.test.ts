@@ -23,9 +23,14 @@ describe("a check", () => {
       return { token: TOKEN };
     };
     const { app } = await buildTestApp({ check: { decide } });
-    const headers = { "x-authz-secret": "s", "x-id-token-audience": "a", host: "h:80" };
+    const headers = {
+      "x-authz-secret": "s",
+      "x-id-token-audience": "a",
+      "x-authz-principal": "p",
+      host: "h:80",
+    };
     await app.inject({ url: "/check", headers });
-    expect(seen).toEqual([{ secret: "s", named: "a", host: "h:80" }]);
+    expect(seen).toEqual([{ secret: "s", named: "a", host: "h:80", client: [], principal: "p" }]);
   });
 
   it("has the token in the configured header and in no other", async () => {

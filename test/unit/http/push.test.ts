@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { createAudienceRule } from "../../../src/access/audience.ts";
 import { MintError } from "../../../src/system/errors.ts";
 import type { PushOptions } from "../../../src/http/push.ts";
+import type { TokenRequest } from "../../../src/tokens/account-tokens.ts";
 import type { IdToken } from "../../../src/tokens/id-token.ts";
 import { buildTestApp } from "../../support/http-app.ts";
 import { idToken } from "../../support/tokens.ts";
@@ -25,13 +26,13 @@ async function setUp(configured: readonly string[] = [A, B], secret?: PushOption
     tokens.set(audience, token);
     return token;
   };
-  const chooseAudience = createAudienceRule({ configured, allowed: [], fromHost: true });
-  const token = (audience: string) =>
+  const authorize = createAudienceRule({ configured, allowed: [], fromHost: true });
+  const token = ({ audience }: TokenRequest) =>
     down.has(audience)
       ? Promise.reject(unavailable)
       : (tokens.get(audience) ?? Promise.resolve(renew(audience)));
   const { app, checks, pushes, errors } = await buildTestApp({
-    push: { secret, chooseAudience, token },
+    push: { secret, authorize, token },
   });
   const push = (body: unknown, headers: Readonly<Record<string, string>> = {}) =>
     app.inject({

@@ -20,6 +20,7 @@ const credentialOf = (principal: string): Credential => ({
   keyId: "key",
   endpoint: new URL("https://oauth2.googleapis.com/token"),
   mint: async () => token,
+  mintAs: () => async () => token,
 });
 
 function setUp() {

@@ -31,6 +31,7 @@ const credentialOf = (principal: string): Credential => ({
   keyId: `key of ${principal}`,
   endpoint: new URL("https://oauth2.googleapis.com/token"),
   mint: async () => token,
+  mintAs: () => async () => token,
 });
 
 describe("logServerEvents", () => {

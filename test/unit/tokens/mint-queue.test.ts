@@ -59,12 +59,14 @@ function setUp(options: Partial<MintQueueOptions> = {}) {
   });
 
   /** Asks for a token and returns its outcome. */
-  function run(audience: string, reason: MintReason = "cold"): Promise<unknown> {
-    return queue.run(mint, audience, reason).catch((error: unknown) => error);
+  function run(audience: string, reason: MintReason = "cold", caller = ""): Promise<unknown> {
+    return queue.run(mint, audience, reason, caller).catch((error: unknown) => error);
   }
 
-  const flood = (count: number) =>
-    Array.from({ length: count }, (_, index) => run(`https://other-${index}.run.app`));
+  const flood = (count: number, caller = "") =>
+    Array.from({ length: count }, (_, index) => {
+      return run(`https://other-${index}.run.app`, "cold", caller);
+    });
   const audiences = () => mints.map(({ audience }) => audience);
   return { clock, events, skews, mints, queue, mint, run, flood, audiences };
 }
@@ -180,6 +182,40 @@ describe("many mints", () => {
     await settle();
     const token = await mints.at(-1)?.succeed();
     expect(await configured).toBe(token);
+  });
+});
+
+describe("a caller's flood", () => {
+  it("takes 2 slots, so that other callers and configured audiences are minted for", async () => {
+    const { flood, run, mints, audiences } = setUp();
+    void flood(100, "flood");
+    await settle();
+    expect(mints).toHaveLength(2);
+    void run("https://web.run.app", "cold", "web");
+    void run(A);
+    await settle();
+    expect(audiences().slice(2)).toEqual(["https://web.run.app", A]);
+  });
+
+  it("fills only its own part of the queue", async () => {
+    const { flood, run, mints } = setUp({ maxWaiting: 10 });
+    const outcomes = flood(20, "flood");
+    await settle();
+    const full = await Promise.all(outcomes.slice(12));
+    expect(full).toEqual(Array<unknown>(8).fill(expect.any(MintQueueFull)));
+    const other = run("https://web.run.app", "cold", "web");
+    await settle();
+    const token = await mints.at(-1)?.succeed();
+    expect(await other).toBe(token);
+  });
+
+  it("goes on as its own mints end", async () => {
+    const { flood, mints } = setUp();
+    const outcomes = flood(5, "flood");
+    await settle();
+    for (let index = 0; index < 5; index++) await mints[index]?.succeed();
+    expect(await Promise.all(outcomes)).toHaveLength(5);
+    expect(mints).toHaveLength(5);
   });
 });
 

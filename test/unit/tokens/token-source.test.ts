@@ -205,6 +205,34 @@ describe("audiences that are not configured", () => {
   });
 });
 
+describe("callers that are told apart", () => {
+  it("share the token of an audience", async () => {
+    const { source, mints } = setUp();
+    const [first, second] = [source.token("c", "web"), source.token("c", "cart")];
+    await settle();
+    const token = await mints[0]?.succeed();
+    expect([await first, await second]).toEqual([token, token]);
+    expect(mints).toHaveLength(1);
+  });
+
+  it("have a limit of audiences each, so that one's flood drops no other's tokens", async () => {
+    const { source, mints, isCached } = setUp({ configured: [], maxAudiences: 2 });
+    for (const [audience, caller] of [
+      ["a", "web"],
+      ["1", "flood"],
+      ["2", "flood"],
+      ["3", "flood"],
+    ] as const) {
+      void source.token(audience, caller);
+      await settle();
+      await mints.at(-1)?.succeed();
+    }
+    expect(source.size()).toBe(3);
+    expect(isCached("a")).toBe(true);
+    expect(isCached("1")).toBe(false);
+  });
+});
+
 describe("another key of the same account", () => {
   it("must mint one token; the cached tokens stay, and later mints are made with it", async () => {
     const { source, clock, mintAs, warmUp } = setUp({ configured: [A, B] });

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file envoy/service/auth/v3/attribute_context.proto.
  */
 export const file_envoy_service_auth_v3_attribute_context: GenFile = /*@__PURE__*/
-  fileDesc("Ci1lbnZveS9zZXJ2aWNlL2F1dGgvdjMvYXR0cmlidXRlX2NvbnRleHQucHJvdG8SFWVudm95LnNlcnZpY2UuYXV0aC52MyLVAgoQQXR0cmlidXRlQ29udGV4dBJACgdyZXF1ZXN0GAQgASgLMi8uZW52b3kuc2VydmljZS5hdXRoLnYzLkF0dHJpYnV0ZUNvbnRleHQuUmVxdWVzdBJaChJjb250ZXh0X2V4dGVuc2lvbnMYCiADKAsyPi5lbnZveS5zZXJ2aWNlLmF1dGgudjMuQXR0cmlidXRlQ29udGV4dC5Db250ZXh0RXh0ZW5zaW9uc0VudHJ5GkwKB1JlcXVlc3QSQQoEaHR0cBgCIAEoCzIzLmVudm95LnNlcnZpY2UuYXV0aC52My5BdHRyaWJ1dGVDb250ZXh0Lkh0dHBSZXF1ZXN0GhsKC0h0dHBSZXF1ZXN0EgwKBGhvc3QYBSABKAkaOAoWQ29udGV4dEV4dGVuc2lvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBYgZwcm90bzM");
+  fileDesc("Ci1lbnZveS9zZXJ2aWNlL2F1dGgvdjMvYXR0cmlidXRlX2NvbnRleHQucHJvdG8SFWVudm95LnNlcnZpY2UuYXV0aC52MyKuAwoQQXR0cmlidXRlQ29udGV4dBI8CgZzb3VyY2UYASABKAsyLC5lbnZveS5zZXJ2aWNlLmF1dGgudjMuQXR0cmlidXRlQ29udGV4dC5QZWVyEkAKB3JlcXVlc3QYBCABKAsyLy5lbnZveS5zZXJ2aWNlLmF1dGgudjMuQXR0cmlidXRlQ29udGV4dC5SZXF1ZXN0EloKEmNvbnRleHRfZXh0ZW5zaW9ucxgKIAMoCzI+LmVudm95LnNlcnZpY2UuYXV0aC52My5BdHRyaWJ1dGVDb250ZXh0LkNvbnRleHRFeHRlbnNpb25zRW50cnkaGQoEUGVlchIRCglwcmluY2lwYWwYBCABKAkaTAoHUmVxdWVzdBJBCgRodHRwGAIgASgLMjMuZW52b3kuc2VydmljZS5hdXRoLnYzLkF0dHJpYnV0ZUNvbnRleHQuSHR0cFJlcXVlc3QaGwoLSHR0cFJlcXVlc3QSDAoEaG9zdBgFIAEoCRo4ChZDb250ZXh0RXh0ZW5zaW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFiBnByb3RvMw");
 
 /**
  * The request to be checked.
@@ -18,6 +18,11 @@ export const file_envoy_service_auth_v3_attribute_context: GenFile = /*@__PURE__
  * @generated from message envoy.service.auth.v3.AttributeContext
  */
 export type AttributeContext = Message<"envoy.service.auth.v3.AttributeContext"> & {
+  /**
+   * @generated from field: envoy.service.auth.v3.AttributeContext.Peer source = 1;
+   */
+  source?: AttributeContext_Peer | undefined;
+
   /**
    * @generated from field: envoy.service.auth.v3.AttributeContext.Request request = 4;
    */
@@ -39,6 +44,25 @@ export const AttributeContextSchema: GenMessage<AttributeContext> = /*@__PURE__*
   messageDesc(file_envoy_service_auth_v3_attribute_context, 0);
 
 /**
+ * @generated from message envoy.service.auth.v3.AttributeContext.Peer
+ */
+export type AttributeContext_Peer = Message<"envoy.service.auth.v3.AttributeContext.Peer"> & {
+  /**
+   * The first URI of its certificate, else the first DNS name, else the subject.
+   *
+   * @generated from field: string principal = 4;
+   */
+  principal: string;
+};
+
+/**
+ * Describes the message envoy.service.auth.v3.AttributeContext.Peer.
+ * Use `create(AttributeContext_PeerSchema)` to create a new message.
+ */
+export const AttributeContext_PeerSchema: GenMessage<AttributeContext_Peer> = /*@__PURE__*/
+  messageDesc(file_envoy_service_auth_v3_attribute_context, 0, 0);
+
+/**
  * @generated from message envoy.service.auth.v3.AttributeContext.Request
  */
 export type AttributeContext_Request = Message<"envoy.service.auth.v3.AttributeContext.Request"> & {
@@ -53,7 +77,7 @@ export type AttributeContext_Request = Message<"envoy.service.auth.v3.AttributeC
  * Use `create(AttributeContext_RequestSchema)` to create a new message.
  */
 export const AttributeContext_RequestSchema: GenMessage<AttributeContext_Request> = /*@__PURE__*/
-  messageDesc(file_envoy_service_auth_v3_attribute_context, 0, 0);
+  messageDesc(file_envoy_service_auth_v3_attribute_context, 0, 1);
 
 /**
  * @generated from message envoy.service.auth.v3.AttributeContext.HttpRequest
@@ -70,5 +94,5 @@ export type AttributeContext_HttpRequest = Message<"envoy.service.auth.v3.Attrib
  * Use `create(AttributeContext_HttpRequestSchema)` to create a new message.
  */
 export const AttributeContext_HttpRequestSchema: GenMessage<AttributeContext_HttpRequest> = /*@__PURE__*/
-  messageDesc(file_envoy_service_auth_v3_attribute_context, 0, 1);
+  messageDesc(file_envoy_service_auth_v3_attribute_context, 0, 2);
 

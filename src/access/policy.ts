@@ -1,0 +1,168 @@
+import { isNode, LineCounter, parseDocument, type Document } from "yaml";
+import { UsageError } from "../system/errors.ts";
+import { quote, showPath } from "../system/show.ts";
+import { parseAudiencePattern } from "./audience.ts";
+import { parseCallerPattern } from "./pattern.ts";
+
+/** One kind of caller: what it may have, and as whom. */
+export interface PolicyCaller {
+  /** Whether `name` is of the client itself or of a principal that a trusted client attests. */
+  readonly kind: "client" | "principal";
+  /** Exact or with `*`. The log and the metrics name the caller so. */
+  readonly name: string;
+  /** Exact or with `*`; the first is the default if it is exact. */
+  readonly audiences: readonly string[];
+  /** The account to impersonate; undefined for the server's own. */
+  readonly account: string | undefined;
+}
+
+/** A policy that is valid as a whole. */
+export interface Policy {
+  readonly callers: readonly PolicyCaller[];
+  /** Clients, exact or with `*`, that are trusted to attest the principal behind them. */
+  readonly principalsFrom: readonly string[];
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+type Path = readonly (string | number)[];
+
+/** Reports that the value at the path breaks a rule. */
+type Report = (path: Path, rule: string, value?: unknown) => void;
+
+/**
+ * Parses a policy file (YAML 1.2); `parseAccount` brings what `impersonate` names into one form and
+ * throws an Error whose message is the rule. Throws a UsageError that lists every fault with its line.
+ */
+export function parsePolicy(
+  text: string,
+  file: string,
+  parseAccount: (text: string) => string,
+): Policy {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const faults = document.errors.map(({ pos: [offset], message }) => ({ offset, message }));
+  const report: Report = (path, rule, value) => {
+    const shown = typeof value === "string" ? ` ${quote(value)}` : "";
+    const message = `${formatPath(path)}${shown}: ${rule}`;
+    faults.push({ offset: offsetOf(document, path), message });
+  };
+  const root: unknown = faults.length === 0 ? document.toJS() : {};
+  const policy = readPolicy(root, faults.length === 0 ? report : () => {}, parseAccount);
+  if (faults.length === 0) return policy;
+  const lines = faults
+    .toSorted((one, other) => one.offset - other.offset)
+    .map(
+      ({ offset, message }) => `${showPath(file)}:${lineCounter.linePos(offset).line}: ${message}`,
+    );
+  throw new UsageError(lines);
+}
+
+function readPolicy(root: unknown, report: Report, parseAccount: (text: string) => string): Policy {
+  const fields = readFields(root, [], ["callers", "principals_from"], report);
+  const entries = readList(fields["callers"], ["callers"], report);
+  const callers = entries.flatMap((entry, index) => {
+    const caller = readCaller(entry, ["callers", index], report, parseAccount);
+    return caller === undefined ? [] : [{ ...caller, index }];
+  });
+  const trusted = fields["principals_from"];
+  const principalsFrom =
+    trusted === undefined
+      ? []
+      : readTexts(trusted, ["principals_from"], report, parseCallerPattern);
+  for (const [position, { kind, name, index }] of callers.entries()) {
+    const isSame = (other: (typeof callers)[number]) => other.kind === kind && other.name === name;
+    if (callers.findIndex(isSame) !== position) {
+      report(["callers", index, kind], "is listed already", name);
+    }
+    if (kind === "principal" && trusted === undefined) {
+      report(["callers", index, kind], "counts only if principals_from names who attests it", name);
+    }
+  }
+  return { callers: callers.map(({ index: _index, ...caller }) => caller), principalsFrom };
+}
+
+function readCaller(
+  entry: unknown,
+  path: Path,
+  report: Report,
+  parseAccount: (text: string) => string,
+): PolicyCaller | undefined {
+  const known = ["client", "principal", "audiences", "impersonate"];
+  const fields = readFields(entry, path, known, report);
+  const kind = "principal" in fields ? "principal" : "client";
+  if ("principal" in fields === "client" in fields) {
+    report(path, "must have either client or principal");
+  }
+  const read = <T>(name: string, parse: (text: string) => T) =>
+    name in fields ? readText(fields[name], [...path, name], report, parse) : undefined;
+  const name = read(kind, parseCallerPattern);
+  const account = read("impersonate", parseAccount);
+  const audiences = readTexts(
+    fields["audiences"],
+    [...path, "audiences"],
+    report,
+    parseAudiencePattern,
+  );
+  if (name === undefined) return undefined;
+  return { kind, name, audiences, account };
+}
+
+function readFields(value: unknown, path: Path, known: readonly string[], report: Report): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    report(path, `must be a mapping with ${known.join(", ")}`);
+    return {};
+  }
+  for (const name of Object.keys(value)) {
+    if (!known.includes(name)) report([...path, name], `is unknown; known are ${known.join(", ")}`);
+  }
+  return value as Fields;
+}
+
+function readList(value: unknown, path: Path, report: Report): readonly unknown[] {
+  if (Array.isArray(value) && value.length > 0) return value;
+  report(path, "must be a list with at least one entry");
+  return [];
+}
+
+function readTexts<T>(
+  value: unknown,
+  path: Path,
+  report: Report,
+  parse: (text: string) => T,
+): readonly T[] {
+  return readList(value, path, report).flatMap((entry, index) => {
+    const parsed = readText(entry, [...path, index], report, parse);
+    return parsed === undefined ? [] : [parsed];
+  });
+}
+
+function readText<T>(
+  value: unknown,
+  path: Path,
+  report: Report,
+  parse: (text: string) => T,
+): T | undefined {
+  try {
+    if (typeof value !== "string") throw new Error("must be a text");
+    return parse(value);
+  } catch (error) {
+    report(path, error instanceof Error ? error.message : String(error), value);
+    return undefined;
+  }
+}
+
+/** As in `callers[0].audiences[1]`. */
+function formatPath(path: Path): string {
+  if (path.length === 0) return "the policy";
+  return path
+    .map((step) => (typeof step === "number" ? `[${step}]` : `.${step}`))
+    .join("")
+    .slice(1);
+}
+
+/** Where the value at the path is, or else what it should be in. */
+function offsetOf(document: Document, path: Path): number {
+  const node: unknown = document.getIn(path, true);
+  if (isNode(node) && node.range) return node.range[0];
+  return path.length === 0 ? 0 : offsetOf(document, path.slice(0, -1));
+}

@@ -1,0 +1,232 @@
+import { credentials as grpc } from "@grpc/grpc-js";
+import { decodeJwt } from "jose";
+import { once } from "node:events";
+import { rename, writeFile } from "node:fs/promises";
+import { Agent, request } from "node:https";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  createCertificateAuthority,
+  type CertificateAuthority,
+} from "../../src/envoy/certificates.ts";
+import type { CheckResponse } from "../../src/grpc/gen/envoy/service/auth/v3/external_auth_pb.ts";
+import { createAuthorizationClient, type Outcome } from "../support/authorization-client.ts";
+import { createCredentials, KEY_ACCOUNT, type Credentials } from "../support/credential-files.ts";
+import { startServer, type ServerProcess } from "../support/server-process.ts";
+import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+
+const ORDERS = "https://orders-abc123-ew.a.run.app";
+const STOCK = "https://stock-abc123-ew.a.run.app";
+const [WEB, CART, PLAIN, GATEWAY] = ["web", "cart", "plain", "gateway"].map(
+  (name) => `spiffe://cluster.local/ns/shop/sa/${name}`,
+) as [string, string, string, string];
+const [WEB_ACCOUNT, CART_ACCOUNT] = ["shop-web", "shop-cart"].map(
+  (name) => `${name}@test-project.iam.gserviceaccount.com`,
+) as [string, string];
+
+const parts = new AsyncDisposableStack();
+let world: Credentials;
+let authority: CertificateAuthority;
+let stranger: CertificateAuthority;
+let folder = "";
+let credentials = "";
+const path = (name: string) => join(folder, name);
+
+beforeAll(async () => {
+  world = parts.use(await createCredentials());
+  ({ path: folder } = parts.use(await makeTemporaryFolder()));
+  credentials = await world.write(world.files.serviceAccount);
+  for (const account of [WEB_ACCOUNT, CART_ACCOUNT]) world.apis.policy.grant(account, KEY_ACCOUNT);
+  authority = await createCertificateAuthority("test CA");
+  stranger = await createCertificateAuthority("another CA");
+  await writeFile(path("ca.crt"), authority.certificatePem);
+  await renewCertificate();
+});
+afterAll(() => parts.disposeAsync());
+
+async function replace(name: string, content: string): Promise<void> {
+  await writeFile(path(`${name}.new`), content);
+  await rename(path(`${name}.new`), path(name));
+}
+
+async function renewCertificate(): Promise<void> {
+  const names = { commonName: "auth server", dnsNames: ["authz"], ipAddresses: ["127.0.0.1"] };
+  const issued = await authority.issue({ ...names, usage: "server", days: 1 });
+  await replace("server.crt", issued.certificatePem);
+  await replace("server.key", issued.privateKeyPem);
+}
+
+const POLICY = `
+callers:
+  - client: ${WEB}
+    audiences: [${ORDERS}]
+    impersonate: ${WEB_ACCOUNT}
+  - principal: ${CART}
+    audiences: [${ORDERS}, ${STOCK}]
+    impersonate: ${CART_ACCOUNT}
+  - client: ${PLAIN}
+    audiences: ["https://*.a.run.app"]
+principals_from: [${GATEWAY}]
+`;
+
+/** Starts a server with this policy. */
+async function start(policy = POLICY): Promise<ServerProcess> {
+  await replace("policy.yaml", policy);
+  const files = { "tls-cert": "server.crt", "tls-key": "server.key", "client-ca": "ca.crt" };
+  const flags = Object.entries(files).map(([flag, name]) => `--${flag}=${path(name)}`);
+  flags.push(`--policy=${path("policy.yaml")}`, `--credentials=${credentials}`);
+  flags.push("--admin-listen=127.0.0.1:0");
+  return startServer(flags, world.env);
+}
+
+/** A client's certificate with this name. */
+async function issue(uri: string, by = authority) {
+  const names = { commonName: "client", dnsNames: ["client.example.com"], uris: [uri] };
+  const { certificatePem, privateKeyPem } = await by.issue({ ...names, usage: "client", days: 1 });
+  return { cert: certificatePem, key: privateKeyPem };
+}
+
+/** The account of the token that a gRPC check was answered with. */
+function accountOfToken(outcome: Outcome<CheckResponse>): unknown {
+  const answer = "response" in outcome ? outcome.response.httpResponse : undefined;
+  const header = answer?.case === "okResponse" ? answer.value.headers[0]?.header : undefined;
+  return decodeJwt(header?.value.replace("Bearer ", "") ?? "")["email"];
+}
+
+interface Client extends Disposable {
+  /** One check: the account and audience of the token, or the status and error. */
+  readonly check: (headers?: Readonly<Record<string, string>>) => Promise<unknown>;
+}
+
+/** A client with a certificate of this name. */
+async function connectAs(
+  uri: string,
+  { address }: ServerProcess,
+  options: { readonly by?: CertificateAuthority; readonly keepAlive?: boolean } = {},
+): Promise<Client> {
+  const { by = authority, keepAlive = true } = options;
+  const identity = await issue(uri, by);
+  const ca = authority.certificatePem;
+  const agent = new Agent({ ...identity, ca, keepAlive, maxSockets: 1 });
+
+  async function check(headers: Readonly<Record<string, string>> = {}): Promise<unknown> {
+    const sent = request(`https://${address}/check`, { agent, headers }).end();
+    const [response] = await once(sent, "response");
+    const body = await text(response);
+    const token = String(response.headers.authorization ?? "").replace("Bearer ", "");
+    if (token === "") return `${response.statusCode} ${body}`;
+    const { email, aud } = decodeJwt(token);
+    return `${String(email)} ${String(aud)}`;
+  }
+
+  return { check, [Symbol.dispose]: () => agent.destroy() };
+}
+
+async function metricsOf(server: ServerProcess): Promise<string> {
+  const { adminListen } = await server.line(({ event }) => event === "listening");
+  return (await fetch(`http://${String(adminListen)}/metrics`)).text();
+}
+
+const DENIED = '403 {"error":"caller_not_allowed"}';
+
+describe("a shared server", () => {
+  let server: ServerProcess;
+  beforeAll(async () => {
+    server = parts.use(await start());
+  });
+
+  it("gives each caller a token of its own account", async () => {
+    using web = await connectAs(WEB, server);
+    using plain = await connectAs(PLAIN, server);
+    expect(await web.check()).toBe(`${WEB_ACCOUNT} ${ORDERS}`);
+    const named = { "x-id-token-audience": ORDERS };
+    expect(await plain.check(named)).toBe(`${KEY_ACCOUNT} ${ORDERS}`);
+  });
+
+  it("believes a principal that a trusted client attests, and no other client", async () => {
+    using gateway = await connectAs(GATEWAY, server);
+    using web = await connectAs(WEB, server);
+    const attested = { "x-authz-principal": CART };
+    expect(await gateway.check(attested)).toBe(`${CART_ACCOUNT} ${ORDERS}`);
+    expect(await web.check(attested)).toBe(`${WEB_ACCOUNT} ${ORDERS}`);
+    expect(await gateway.check({ "x-authz-principal": "spiffe://evil" })).toBe(DENIED);
+    expect(await gateway.check()).toBe(DENIED);
+  });
+
+  it("does the same over gRPC, where the principal is Envoy's attribute", async () => {
+    const { cert, key } = await issue(GATEWAY);
+    const ca = Buffer.from(authority.certificatePem);
+    const channel = grpc.createSsl(ca, Buffer.from(key), Buffer.from(cert));
+    using client = createAuthorizationClient(server.address, channel);
+    const attributes = { source: { principal: CART } };
+    const checked = await client.check({ attributes });
+    expect(accountOfToken(checked)).toBe(CART_ACCOUNT);
+    const denied = await client.check({ attributes: { source: { principal: WEB } } });
+    expect(denied).toMatchObject({ response: { status: { message: "caller_not_allowed" } } });
+  });
+
+  it("denies what the policy does not grant, with a line for the audit and a count", async () => {
+    using web = await connectAs(WEB, server);
+    using unknown = await connectAs("spiffe://cluster.local/ns/other/sa/x", server);
+    const named = { "x-id-token-audience": STOCK };
+    expect(await web.check(named)).toBe('403 {"error":"audience_not_allowed"}');
+    expect(await unknown.check()).toBe(DENIED);
+    const line = await server.line(({ event, audience }) => {
+      return event === "check_denied" && audience === STOCK;
+    });
+    expect(line).toMatchObject({ code: "audience_not_allowed", caller: WEB, level: "info" });
+    const metrics = await metricsOf(server);
+    const label = `caller="${WEB}",outcome="audience_not_allowed"`;
+    expect(metrics).toContain(`idtoken_authz_caller_checks_total{${label}} 1`);
+    expect(metrics).toMatch(/^idtoken_authz_tls_certificate_expiry_timestamp_seconds 1\d{9}$/m);
+  });
+
+  it("ends a connection without a certificate of its authorities in the handshake", async () => {
+    using wrong = await connectAs(WEB, server, { by: stranger });
+    await expect(wrong.check()).rejects.toThrow(/alert|ECONNRESET|hang up/);
+    await expect(fetch(`http://${server.address}/check`)).rejects.toThrow("fetch failed");
+    const refused = /^idtoken_authz_tls_handshakes_refused_total [2-9]$/m;
+    await expect.poll(() => metricsOf(server)).toMatch(refused);
+  });
+});
+
+describe("a policy that changes", () => {
+  it("counts for open connections, too; one that is not valid changes nothing", async () => {
+    await using server = await start();
+    using web = await connectAs(WEB, server);
+    expect(await web.check()).toBe(`${WEB_ACCOUNT} ${ORDERS}`);
+    await replace("policy.yaml", "callers: []\n");
+    server.signal("SIGHUP");
+    const rejected = await server.line(({ event }) => event === "policy_rejected");
+    expect(JSON.stringify(rejected)).toContain("policy.yaml:1: callers: must be a list");
+    expect(await web.check()).toBe(`${WEB_ACCOUNT} ${ORDERS}`);
+    await replace("policy.yaml", POLICY.replace(WEB, "spiffe://cluster.local/ns/shop/sa/other"));
+    server.signal("SIGHUP");
+    await server.line(({ event }) => event === "policy_changed");
+    expect(await web.check()).toBe(DENIED);
+  });
+
+  it("20 times under load loses no check, nor do new certificates", async () => {
+    await using server = await start();
+    using connected = await connectAs(WEB, server);
+    using connecting = await connectAs(WEB, server, { keepAlive: false });
+    const answers = new Set<unknown>();
+    const over = new AbortController();
+    const load = [connected, connecting].map(async ({ check }) => {
+      while (!over.signal.aborted) answers.add(await check());
+    });
+    for (let change = 1; change <= 20; change++) {
+      const account = change % 2 === 0 ? WEB_ACCOUNT : CART_ACCOUNT;
+      await replace("policy.yaml", POLICY.replace(WEB_ACCOUNT, account) + "\n".repeat(change));
+      if (change % 5 === 0) await renewCertificate();
+      server.signal("SIGHUP");
+      const changes = () => server.lines().filter(({ event }) => event === "policy_changed").length;
+      await expect.poll(changes, { timeout: 10_000 }).toBe(change);
+    }
+    await server.line(({ event }) => event === "tls_changed");
+    over.abort();
+    await Promise.all(load);
+    expect(answers).toEqual(new Set([`${CART_ACCOUNT} ${ORDERS}`, `${WEB_ACCOUNT} ${ORDERS}`]));
+  });
+});

@@ -1,0 +1,19 @@
+import { describe, expect, it } from "vitest";
+import { parsePath } from "../../../src/settings/paths.ts";
+
+describe("parsePath", () => {
+  it.each(["key.json", "/keys/a.json", "./with space.json", "it's.pem"])("accepts %j", (text) => {
+    expect(parsePath(text)).toBe(text);
+  });
+
+  it.each(['{"type":1}', ` '{"type":1}'`, "-----BEGIN PRIVATE KEY-----", "two\nlines"])(
+    "refuses %j, which is the content of a file",
+    (text) => {
+      expect(() => parsePath(text)).toThrow("must be a path, not the content of the file");
+    },
+  );
+
+  it.each(["", "a\0b"])("refuses %j", (text) => {
+    expect(() => parsePath(text)).toThrow(/^must be a path$/);
+  });
+});
