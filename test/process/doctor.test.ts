@@ -209,7 +209,9 @@ describe("doctor on the token endpoint", () => {
     expect(lines["clock"]).toMatch(
       /^✗ \S+: no answer within 300 ms → allow it through the firewall; /,
     );
-    expect(lines["mint"]).toBe("✗ no answer within 300 ms → try again with a longer --timeout");
+    expect(lines["mint"]).toBe(
+      "✗ no answer within 300 ms → try again, with more time: --mint-timeout, or doctor's --timeout",
+    );
     expect(code).toBe(1);
   });
 
