@@ -48,6 +48,16 @@ describe("Envoy Gateway with the files of deploy/envoy-gateway", () => {
     expect(await send(gateway.port, "api.example.com")).toEqual({ body: "hello", audience });
   });
 
+  it("sends a token for each route's own audience by gRPC checks", async () => {
+    await using gateway = await start("security-policy-grpc.yaml");
+    const [api, billing] = AUDIENCES;
+    expect(await send(gateway.port, "api.example.com")).toEqual({ body: "hello", audience: api });
+    expect(await send(gateway.port, "billing.example.com")).toEqual({
+      body: "hello",
+      audience: billing,
+    });
+  });
+
   it.each(["security-policy.yaml", "security-policy-grpc.yaml"] as const)(
     "answers 503 and sends nothing to Cloud Run without an auth server: %s",
     async (policy) => {
