@@ -42,6 +42,8 @@ const FEATURES = [
   "tokens",
   /** Clients may use methods that HTTP libraries do not know. */
   "any-method",
+  /** The auth server is reached over TLS, with a client certificate. */
+  "authz-tls",
   /** A tunnel's POST passes through an HTTP connection manager. */
   "http-hop",
 ] as const;
@@ -182,7 +184,9 @@ function compose(
 
 /** A config's features, some of which depend on its options. */
 function featuresOf(name: EnvoyConfigName, options: EnvoyOptions): readonly Feature[] {
-  const { features }: EnvoyConfig = CONFIGS[name];
+  const config: EnvoyConfig = CONFIGS[name];
+  const isTls = options.authz?.kind === "https";
+  const features = isTls ? [...config.features, "authz-tls" as const] : config.features;
   if (!features.includes("any-service")) return features;
   if (options.connectTo !== undefined) return [...features, "fixed-address"];
   if (options.allowPrivateAddresses === true) return [...features, "forward-proxy"];

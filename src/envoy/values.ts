@@ -2,13 +2,20 @@ import { isIP } from "node:net";
 import type { EnvoyVersion } from "./versions.ts";
 import type { Address, TcpAddress } from "../system/address.ts";
 
+/** Where the auth server is: a TCP address, a Unix socket, or a host name over TLS. */
+export type AuthServerAddress =
+  | Address
+  | { readonly kind: "https"; readonly host: string; readonly port: number };
+
 /** What differs between two uses of a config. Each config uses some of these. */
 export interface EnvoyOptions {
   /** Where Envoy accepts connections; the host is an IP address. */
   readonly listen?: TcpAddress | undefined;
   /** Where Envoy serves its admin interface; a host is an IP address. */
   readonly admin?: Address | "none" | undefined;
-  readonly authz?: Address | undefined;
+  readonly authz?: AuthServerAddress | undefined;
+  /** Path of the folder with ca.crt, client.crt and client.key for an auth server over TLS. */
+  readonly authzCertDir?: string | undefined;
   /** The Cloud Run service, by its own host name. */
   readonly service?: TcpAddress | undefined;
   /** The audience of the service's tokens. */
@@ -35,10 +42,12 @@ export interface EnvoyOptions {
 export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unknown>> {
   const { listen, admin, authz, service, audience, serviceCa, certDir, port, target } = options;
   const reached = options.connectTo ?? service;
-  const { allowOrigins, tokenHeader } = options;
+  const { allowOrigins, tokenHeader, authzCertDir } = options;
   return {
     ...(listen && { LISTEN_HOST: listen.host, LISTEN_PORT: listen.port }),
     ...(admin && { ADMIN: admin === "none" ? {} : { address: envoyAddress(admin) } }),
+    ...(authz?.kind === "https" && { AUTHZ_HOST: authz.host }),
+    ...(authzCertDir !== undefined && { AUTHZ_CERT_DIR: authzCertDir }),
     ...(authz && {
       AUTHZ_CLUSTER_TYPE: isName(authz) ? "LOGICAL_DNS" : "STATIC",
       AUTHZ_ADDRESS: envoyAddress(authz),
@@ -65,12 +74,12 @@ export function urlOf({ host, port }: TcpAddress): string {
 }
 
 /** Names must be resolved again and again; IP addresses and sockets need no resolution. */
-function isName(address: Address): boolean {
-  return address.kind === "tcp" && isIP(address.host) === 0;
+function isName(address: AuthServerAddress): boolean {
+  return address.kind !== "unix" && isIP(address.host) === 0;
 }
 
 /** An address as Envoy's `core.v3.Address`. */
-function envoyAddress(address: Address): object {
+function envoyAddress(address: AuthServerAddress): object {
   return address.kind === "unix"
     ? { pipe: { path: address.path } }
     : { socket_address: { address: address.host, port_value: address.port } };

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { canonicalAudience, parseAudience } from "../access/audience.ts";
 import { envoyConfigNames, isEnvoyConfigName, type EnvoyConfigName } from "../envoy/configs.ts";
-import { urlOf } from "../envoy/values.ts";
+import { urlOf, type AuthServerAddress } from "../envoy/values.ts";
 import { newestEnvoyVersion, parseEnvoyVersion } from "../envoy/versions.ts";
 import {
   isHostname,
@@ -63,11 +63,20 @@ export const envoySettings = {
   authz: one(
     {
       flag: "authz",
-      placeholder: "HOST:PORT|unix:PATH",
+      placeholder: "HOST:PORT|unix:PATH|https://HOST:PORT",
       default: "127.0.0.1:8080",
-      help: "Where the auth server listens.",
+      help: "Where the auth server listens; with https://, by TLS and with a client certificate.",
     },
-    (text) => parseAddress(text, 1),
+    parseAuthServer,
+  ),
+  authzCertDir: one(
+    {
+      flag: "authz-cert-dir",
+      placeholder: "DIR",
+      default: "certs",
+      help: "Folder with ca.crt, client.crt and client.key, for an auth server at https://.",
+    },
+    parsePath,
   ),
   tokenHeader: one(
     {
@@ -177,11 +186,11 @@ interface FlagsOfConfig {
 const FLAGS_OF_ALL: ReadonlySet<Key> = new Set(["admin", "envoyVersion", "output"]);
 const CLIENT_FLAGS = ["service", "listen", "connectTo", "serviceCa"] as const;
 const TUNNEL_CLIENT: FlagsOfConfig = {
-  uses: [...CLIENT_FLAGS, "authz", "certDir"],
+  uses: [...CLIENT_FLAGS, "authz", "authzCertDir", "certDir"],
   needs: ["service"],
 };
 const GATEWAY: FlagsOfConfig = {
-  uses: [...CLIENT_FLAGS, "authz", "audience", "allowOrigins"],
+  uses: [...CLIENT_FLAGS, "authz", "authzCertDir", "audience", "allowOrigins"],
   needs: ["service"],
   defaults: { listen: "127.0.0.1:9090" },
 };
@@ -192,7 +201,15 @@ const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
   "tunnel-client-push": { ...TUNNEL_CLIENT, uses: [...TUNNEL_CLIENT.uses, "tokenHeader"] },
   "tunnel-client-public": { uses: [...CLIENT_FLAGS, "certDir"], needs: ["service"] },
   "gateway-any": {
-    uses: ["listen", "authz", "connectTo", "serviceCa", "allowOrigins", "allowPrivateAddresses"],
+    uses: [
+      "listen",
+      "authz",
+      "authzCertDir",
+      "connectTo",
+      "serviceCa",
+      "allowOrigins",
+      "allowPrivateAddresses",
+    ],
     defaults: { listen: "127.0.0.1:9090" },
   },
   "tunnel-server": { uses: ["port", "target", "certDir"] },
@@ -290,6 +307,13 @@ function parseOrigin(text: string): readonly string[] {
     isHostname(url.hostname.replace(/^\[|\]$/g, ""));
   if (!isOrigin) throw new Error("must be a web origin, as in https://app.example.com");
   return [url.origin];
+}
+
+/** An auth server over TLS is known by its host name. */
+function parseAuthServer(text: string): AuthServerAddress {
+  if (!text.startsWith("https://")) return parseAddress(text, 1);
+  const { host, port } = parseServiceUrl(text);
+  return { kind: "https", host, port };
 }
 
 /** Envoy does not resolve names to listen on. */

@@ -68,6 +68,7 @@ function logLevelSetting(isTerminal: boolean): Setting<LogLevel> {
 function upSettings(isTerminal: boolean, name?: EnvoyConfigName) {
   const {
     authz: _authz,
+    authzCertDir: _authzCertDir,
     audience: _audience,
     output: _output,
     envoyVersion: _version,

@@ -32,6 +32,16 @@ describe("envoyValues", () => {
     });
   });
 
+  it("reaches an auth server over TLS by its host name", () => {
+    const authz = { kind: "https", host: "authz.internal", port: 8443 } as const;
+    expect(envoyValues({ authz, authzCertDir: "/certs" })).toEqual({
+      AUTHZ_HOST: "authz.internal",
+      AUTHZ_CERT_DIR: "/certs",
+      AUTHZ_CLUSTER_TYPE: "LOGICAL_DNS",
+      AUTHZ_ADDRESS: { socket_address: { address: "authz.internal", port_value: 8443 } },
+    });
+  });
+
   it("asks for tokens for the given audience", () => {
     const audience = "123.apps.googleusercontent.com";
     expect(envoyValues({ audience })).toEqual({ AUDIENCE: audience });

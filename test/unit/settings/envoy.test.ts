@@ -74,6 +74,14 @@ describe("parseEnvoyFlags", () => {
     });
   });
 
+  it("reads an auth server over TLS", () => {
+    const flags = ["--authz=https://authz.internal:8443", "--authz-cert-dir=/certs"];
+    expect(parseEnvoyFlags(["gateway", ...SERVICE, ...flags]).options).toMatchObject({
+      authz: { kind: "https", host: "authz.internal", port: 8443 },
+      authzCertDir: "/certs",
+    });
+  });
+
   it("leaves options undefined that the config does not use", () => {
     expect(parseEnvoyFlags(["tunnel-server"]).options).toMatchObject({
       service: undefined,
@@ -125,6 +133,11 @@ describe("parseEnvoyFlags", () => {
     ],
     ["the opaque origin", ["gateway", ...SERVICE, "--allow-origin=null"], "must be a web origin"],
     ["another header", ["gateway-push", ...SERVICE, "--token-header=cookie"], "--token-header"],
+    [
+      "an address over TLS",
+      ["gateway", ...SERVICE, "--authz=https://10.0.0.1"],
+      "must be https://HOST",
+    ],
     ["an audience of two lines", ["gateway", ...SERVICE, "--audience=a\nb"], "--audience"],
   ])("refuses %s", (_what, argv, rule) => {
     expect(() => parseEnvoyFlags(argv)).toThrow(UsageError);
