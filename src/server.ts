@@ -292,8 +292,8 @@ function logDenials(log: Logger): (denial: Denial) => void {
     );
 }
 
-/** For verifying a new credential where no audience is configured; the token is discarded. */
-const VERIFICATION_AUDIENCE = "https://idtoken-authz.invalid";
+/** For verifying a credential where no audience is configured; the token is discarded. */
+export const VERIFICATION_AUDIENCE = "https://idtoken-authz.invalid";
 /** How many mints may wait at least, however few audiences are cached. */
 const MIN_WAITING = 1000;
 

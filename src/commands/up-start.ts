@@ -8,7 +8,13 @@ import { superviseEnvoy, type EnvoyEvents, type SupervisedEnvoy } from "../envoy
 import { configVersion } from "../envoy/versions.ts";
 import { startWatchdog } from "../envoy/watchdog.ts";
 import { findFreeAddress } from "../http/listen.ts";
-import { serveHealth, startServer, type RunningServer, type ServerContext } from "../server.ts";
+import {
+  serveHealth,
+  startServer,
+  VERIFICATION_AUDIENCE,
+  type RunningServer,
+  type ServerContext,
+} from "../server.ts";
 import { noteTrafficTag } from "../settings/envoy.ts";
 import type { UpOptions } from "../settings/up.ts";
 import type { Address, TcpAddress } from "../system/address.ts";
@@ -136,8 +142,8 @@ async function findAccount(
   server: RunningServer,
   { step, signal }: UpContext,
 ): Promise<string> {
-  const [audience] = audiences;
-  if (!probe || audience === undefined) return server.credential.principal;
+  if (!probe) return server.credential.principal;
+  const [audience = VERIFICATION_AUDIENCE] = audiences;
   const minted = await probeMint(server, audience);
   step(describeFinding(minted));
   signal.throwIfAborted();

@@ -106,10 +106,12 @@ function createSteps(print: (text: string) => void): (text: string) => void {
 }
 
 /** Where to connect, for which service, as which account. */
-function describeUp({ name, envoy: { service } }: UpOptions, { listen, account }: Up): string {
+function describeUp(options: UpOptions, { listen, account }: Up): string {
+  const { name, envoy, server } = options;
   const address = formatAddress(listen);
   const where = name.startsWith("gateway") ? `http://${address}` : address;
-  const target = service === undefined ? "the allowed services" : urlOf(service);
+  const allowed = [...server.audiences, ...server.allowAudiences].join(", ");
+  const target = envoy.service === undefined ? allowed : urlOf(envoy.service);
   const as = account ? ` as ${account}` : "";
   return `ready: ${where} leads to ${target}${as}`;
 }

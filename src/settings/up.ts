@@ -120,6 +120,11 @@ function toOptions(name: EnvoyConfigName, values: UpValues): UpOptions {
   const { service } = others;
   const ownUrl = service === undefined ? [] : [canonicalAudience(urlOf(service))];
   const audiences = given.length > 0 ? given : ownUrl;
+  if (audiences.length + others.allowAudiences.length === 0) {
+    throw new UsageError([
+      "--allow-audience: must be given: the services to call, as in https://*.run.app",
+    ]);
+  }
   return {
     name,
     envoy: { ...others, audience: audiences[0] },

@@ -63,10 +63,12 @@ const tunnelFlags = () => [
 const curl = (port: number, path: string) =>
   runCommand("curl", ["-sS", `http://127.0.0.1:${port}${path}`]);
 
-async function echo(port: number, text: string): Promise<string | undefined> {
+/** A gRPC call; `authority` is the service's host, where the address does not say it. */
+async function echo(port: number, text: string, authority?: string): Promise<string | undefined> {
   const client = new GrpcClient(
     `127.0.0.1:${port}`,
     credentials.createInsecure(),
+    authority === undefined ? {} : { "grpc.default_authority": authority },
   ) as unknown as Client & {
     readonly Echo: (
       text: string,
@@ -102,6 +104,24 @@ describe("up, installed from a packed tarball into an empty folder", () => {
   it("carries calls of a gRPC client through gateway", async () => {
     await using up = await startUp("gateway", gatewayFlags(GRPC_HOST), inEmptyFolder());
     expect(await echo(up.port, "hello")).toBe("hello");
+  });
+
+  it("carries requests and calls for any allowed service through gateway-any", async () => {
+    const [, connectTo = "", serviceCa = ""] = google.serviceFlags(API_HOST);
+    const allow = "--allow-audience=https://*.a.run.app";
+    const flags = [`--credentials=${google.keyFile}`, connectTo, serviceCa, allow];
+    await using up = await startUp("gateway-any", flags, inEmptyFolder());
+    const address = `http://127.0.0.1:${up.port}`;
+    expect(up.ready).toBe(`ready: ${address} leads to https://*.a.run.app as ${ACCOUNT}`);
+    const expected = `GET /hello ${API_HOST}\n`;
+    expect(
+      await installed.run("curl", ["-sS", "-H", `Host: ${API_HOST}`, `${address}/hello`]),
+    ).toBe(expected);
+    const proxied = ["-sS", "--proxy", address, "--noproxy", "", `http://${API_HOST}/hello`];
+    expect(await installed.run("curl", proxied)).toBe(expected);
+    expect(await echo(up.port, "hello", GRPC_HOST)).toBe("hello");
+    const status = ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: example.com"];
+    expect(await installed.run("curl", [...status, address])).toBe("403");
   });
 
   it("carries TCP connections through tunnel-client-push", async () => {

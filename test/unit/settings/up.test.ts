@@ -57,6 +57,21 @@ describe("the flags of up", () => {
     }
   });
 
+  it("wants the services to allow, where no one service is named", () => {
+    expect(() => parse(["gateway-any", "--service-ca=/ca"])).toThrow(
+      new UsageError([
+        "--allow-audience: must be given: the services to call, as in https://*.run.app",
+      ]),
+    );
+    const { server, envoy } = parse([
+      "gateway-any",
+      "--service-ca=/ca",
+      "--allow-audience=https://*.run.app",
+    ]);
+    expect(server.allowAudiences).toEqual(["https://*.run.app"]);
+    expect(envoy.audience).toBeUndefined();
+  });
+
   it("wants a NAME", () => {
     expect(() => parse([...SERVICE])).toThrow(/NAME \(one of .*\): must be given/);
   });
