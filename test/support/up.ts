@@ -15,7 +15,7 @@ import { makeTemporaryFolder } from "./temporary-folder.ts";
 export interface UpProcess extends AsyncDisposable {
   /** Where Envoy listens. */
   readonly port: number;
-  /** The last line of the start, without its time. */
+  /** The step that was waited for, without its time. */
   readonly ready: string;
   /** The process ID of the Envoy that runs now. */
   readonly envoyPid: () => Promise<number>;
@@ -37,6 +37,8 @@ export interface UpOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** The path of Envoy; by default the one that the tests use. */
   readonly envoy?: string;
+  /** The step to wait for; that it is ready, by default. */
+  readonly until?: string;
 }
 
 const CHECKOUT = [process.execPath, join(ROOT, "src/main.ts")] as const;
@@ -52,7 +54,7 @@ async function findProcesses(text: string): Promise<ReadonlyMap<number, string>>
   );
 }
 
-/** Starts `up NAME` with its flags, on a free port, and waits until it is ready. */
+/** Starts `up NAME` with its flags, on a free port, and waits for a step. */
 export async function startUp(
   name: string,
   flags: readonly string[],
@@ -78,7 +80,8 @@ export async function startUp(
     await ended;
     callOff();
   });
-  const ready = (await steps.line((each) => each.includes("ready: "))).replace(/^[ \d.]+s  /, "");
+  const { until = "ready: " } = options;
+  const ready = (await steps.line((each) => each.includes(until))).replace(/^[ \d.]+s  /, "");
   const all = parts.move();
   return {
     port: Number(/127\.0\.0\.1:(\d+)/.exec(ready)?.[1]),
