@@ -9,6 +9,7 @@ const HELP = `Usage: idtoken-authz [serve] [flags]
        idtoken-authz envoy NAME [flags]
        idtoken-authz doctor [flags]
        idtoken-authz certs DIR
+       idtoken-authz relay [flags]
        idtoken-authz healthcheck [flags of serve]
 
   serve        answers Envoy's ext_authz checks with Google-signed ID tokens (the default)
@@ -16,6 +17,7 @@ const HELP = `Usage: idtoken-authz [serve] [flags]
   envoy        prints a complete Envoy config
   doctor       checks credentials, network, clock and permissions, and suggests remedies
   certs        creates a development CA and the tunnel's two certificates
+  relay        connects the streams of shared tunnels to the TCP server, next to tunnel-server
   healthcheck  asks this container's server whether it is ready
 
 Run idtoken-authz COMMAND --help for its flags. --version prints the version.
@@ -72,6 +74,10 @@ async function runCommand(
     case "certs": {
       const { certsCommand, certsHelp } = await import("./commands/certs.ts");
       return help ? print(certsHelp()) : certsCommand(argv, env, io);
+    }
+    case "relay": {
+      const { relayCommand, relayHelp } = await import("./commands/relay.ts");
+      return help ? print(relayHelp()) : relayCommand(argv, env);
     }
     case "healthcheck": {
       const { healthcheckCommand, healthcheckHelp } = await import("./commands/healthcheck.ts");

@@ -46,6 +46,17 @@ const FEATURES = [
   "authz-tls",
   /** A tunnel's POST passes through an HTTP connection manager. */
   "http-hop",
+  /** It does not. */
+  "direct-post",
+  /** Connections are streams inside a tunnel's mTLS session; in the other case they are sessions. */
+  "shared",
+  "unshared",
+  /** A tunnel has one such stream; in the other case it may have more. */
+  "single-stream",
+  "multi-stream",
+  /** A relay connects these streams to the TCP server; in the other case Envoy does. */
+  "relay",
+  "no-relay",
 ] as const;
 
 type Feature = (typeof FEATURES)[number];
@@ -59,7 +70,7 @@ mTLS to the tunnel server, inside a POST request to Cloud Run that carries an ID
   },
   "tunnel-client-push": {
     part: "tunnel-client",
-    features: ["push", "tokens"],
+    features: ["push", "tokens", "direct-post"],
     about: `Accepts TCP connections and tunnels each to the TCP server behind a private Cloud Run service:
 mTLS to the tunnel server, inside a POST request to Cloud Run that carries an ID token. Envoy fetches
 the token ahead of need: no connection waits for the auth server, and connections succeed while it is
@@ -166,7 +177,7 @@ function compose(
   options: EnvoyOptions & { readonly envoyVersion: EnvoyVersion },
   values?: Readonly<Record<string, unknown>>,
 ): { readonly body: string; readonly missing: ReadonlySet<VersionFeatureName> } {
-  const { part }: EnvoyConfig = CONFIGS[name];
+  const { part } = CONFIGS[name];
   const features = featuresOf(name, options);
   const missing = new Set<VersionFeatureName>();
   const isOn = (feature: string): boolean => {
@@ -177,20 +188,33 @@ function compose(
     }
     const known = FEATURES.find((each) => each === feature);
     if (known === undefined) throw new Error(`part ${part}: unknown feature ${feature}`);
-    return features.includes(known);
+    return features.has(known);
   };
   return { body: composeYaml(part, { read: readPart, isOn, values }), missing };
 }
 
 /** A config's features, some of which depend on its options. */
-function featuresOf(name: EnvoyConfigName, options: EnvoyOptions): readonly Feature[] {
-  const config: EnvoyConfig = CONFIGS[name];
-  const isTls = options.authz?.kind === "https";
-  const features = isTls ? [...config.features, "authz-tls" as const] : config.features;
-  if (!features.includes("any-service")) return features;
-  if (options.connectTo !== undefined) return [...features, "fixed-address"];
-  if (options.allowPrivateAddresses === true) return [...features, "forward-proxy"];
-  return [...features, "forward-proxy", "public-only"];
+function featuresOf(name: EnvoyConfigName, options: EnvoyOptions): ReadonlySet<Feature> {
+  const features = new Set<Feature>(CONFIGS[name].features);
+  if (options.authz?.kind === "https") features.add("authz-tls");
+  if (features.has("any-service")) addReach(features, options);
+  features.add(options.relay === undefined ? "no-relay" : "relay");
+  const { streamsPerTunnel } = options;
+  if (streamsPerTunnel === undefined) return features.add("unshared");
+  features.delete("direct-post");
+  return features
+    .add("http-hop")
+    .add("shared")
+    .add(streamsPerTunnel === 1 ? "single-stream" : "multi-stream");
+}
+
+function addReach(features: Set<Feature>, options: EnvoyOptions): void {
+  if (options.connectTo !== undefined) {
+    features.add("fixed-address");
+    return;
+  }
+  features.add("forward-proxy");
+  if (options.allowPrivateAddresses !== true) features.add("public-only");
 }
 
 function comment(text: string): string {

@@ -34,6 +34,10 @@ export interface EnvoyOptions {
   /** The tunnel server's port, on all addresses. */
   readonly port?: number | undefined;
   readonly target?: TcpAddress | undefined;
+  /** How many connections share a tunnel; each has its own, without HTTP/2 inside, if absent. */
+  readonly streamsPerTunnel?: number | undefined;
+  /** Where the tunnel server's relay listens, if there is one. */
+  readonly relay?: TcpAddress | undefined;
   /** The release that the config is for; the newest if absent. */
   readonly envoyVersion?: EnvoyVersion | undefined;
 }
@@ -41,6 +45,7 @@ export interface EnvoyOptions {
 /** The values of the placeholders for the options that are given. */
 export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unknown>> {
   const { listen, admin, authz, service, audience, serviceCa, certDir, port, target } = options;
+  const { streamsPerTunnel, relay } = options;
   const reached = options.connectTo ?? service;
   const { allowOrigins, tokenHeader, authzCertDir } = options;
   return {
@@ -60,11 +65,29 @@ export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unkn
     ...(serviceCa !== undefined && { SERVICE_CA: serviceCa }),
     ...(certDir !== undefined && { CERT_DIR: certDir }),
     ...(port !== undefined && { PORT: port }),
+    ...(streamsPerTunnel !== undefined && tunnelValues(streamsPerTunnel)),
+    ...(relay && {
+      RELAY_CLUSTER_TYPE: isName(relay) ? "STRICT_DNS" : "STATIC",
+      RELAY_HOST: relay.host,
+      RELAY_PORT: relay.port,
+    }),
     ...(target && {
       TARGET_CLUSTER_TYPE: isName(target) ? "STRICT_DNS" : "STATIC",
       TARGET_HOST: target.host,
       TARGET_PORT: target.port,
     }),
+  };
+}
+
+/** What a connection's sender may have on its way, in bytes. */
+const STREAM_WINDOW_BYTES = 16_777_216;
+
+/** All connections' windows together, so that a stalled one cannot block the others of its tunnel. */
+function tunnelValues(streamsPerTunnel: number): Readonly<Record<string, unknown>> {
+  return {
+    STREAMS_PER_TUNNEL: streamsPerTunnel,
+    TUNNEL_STREAM_WINDOW: STREAM_WINDOW_BYTES,
+    TUNNEL_WINDOW: STREAM_WINDOW_BYTES * streamsPerTunnel,
   };
 }
 

@@ -26,6 +26,7 @@ const VERSION_FEATURES = {
     since: "1.39",
     lost: "stream_reset_burst and stream_reset_rate: after 1000 cancelled streams, or 33 a second, a client's connection is closed with all its streams",
   },
+  "connection-jitter": { since: "1.39" },
   // Off in the configs, as it is in releases that do not know it.
   "user-space-socket-rst": { since: "1.40" },
 } as const satisfies Readonly<Record<string, VersionFeature>>;

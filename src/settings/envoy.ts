@@ -152,6 +152,24 @@ export const envoySettings = {
     },
     parseRemote,
   ),
+  streamsPerTunnel: optional(
+    {
+      flag: "streams-per-tunnel",
+      placeholder: "N",
+      defaultNote: "a tunnel per connection, without HTTP/2 inside",
+      help: "How many connections share a tunnel: one request to Cloud Run, one mTLS session and one token, 1 to 100. Needs a tunnel server of this version, preferably with a relay.",
+    },
+    parseStreamsPerTunnel,
+  ),
+  relay: optional(
+    {
+      flag: "relay",
+      placeholder: "HOST:PORT",
+      defaultNote: "Envoy itself",
+      help: "Where idtoken-authz relay listens, which connects the streams of shared tunnels to the TCP server without loss. Its --target must be the same.",
+    },
+    parseRemote,
+  ),
   envoyVersion: one(
     {
       flag: "envoy-version",
@@ -186,7 +204,7 @@ interface FlagsOfConfig {
 const FLAGS_OF_ALL: ReadonlySet<Key> = new Set(["admin", "envoyVersion", "output"]);
 const CLIENT_FLAGS = ["service", "listen", "connectTo", "serviceCa"] as const;
 const TUNNEL_CLIENT: FlagsOfConfig = {
-  uses: [...CLIENT_FLAGS, "authz", "authzCertDir", "certDir"],
+  uses: [...CLIENT_FLAGS, "authz", "authzCertDir", "certDir", "streamsPerTunnel"],
   needs: ["service"],
 };
 const GATEWAY: FlagsOfConfig = {
@@ -199,7 +217,10 @@ const GATEWAY: FlagsOfConfig = {
 const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
   "tunnel-client": TUNNEL_CLIENT,
   "tunnel-client-push": { ...TUNNEL_CLIENT, uses: [...TUNNEL_CLIENT.uses, "tokenHeader"] },
-  "tunnel-client-public": { uses: [...CLIENT_FLAGS, "certDir"], needs: ["service"] },
+  "tunnel-client-public": {
+    uses: [...CLIENT_FLAGS, "certDir", "streamsPerTunnel"],
+    needs: ["service"],
+  },
   "gateway-any": {
     uses: [
       "listen",
@@ -212,7 +233,7 @@ const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
     ],
     defaults: { listen: "127.0.0.1:9090" },
   },
-  "tunnel-server": { uses: ["port", "target", "certDir"] },
+  "tunnel-server": { uses: ["port", "target", "certDir", "relay"] },
   gateway: GATEWAY,
   "gateway-push": { ...GATEWAY, uses: [...GATEWAY.uses, "tokenHeader"] },
 };
@@ -326,6 +347,12 @@ function parseListen(text: string): TcpAddress {
 
 function parseRemote(text: string): TcpAddress {
   return parseTcpAddress(text, 1);
+}
+
+function parseStreamsPerTunnel(text: string): number {
+  const count = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (count < 1 || count > 100) throw new Error("must be a whole number from 1 to 100");
+  return count;
 }
 
 /** Absolute, because Envoy may be started in another folder. */

@@ -74,6 +74,7 @@ function upSettings(isTerminal: boolean, name?: EnvoyConfigName) {
     envoyVersion: _version,
     port: _port,
     target: _target,
+    relay: _relay,
     ...ofEnvoy
   } = name === undefined ? envoySettings : settingsOf(name);
   return { ...ofEnvoy, ...upOwnSettings, ...serverSettings, logLevel: logLevelSetting(isTerminal) };

@@ -3,7 +3,8 @@
  * tests to match; the message beside them is for people and may change.
  */
 export const LOG_EVENTS = {
-  listening: "The server accepts connections; the line names addresses, credential and audiences.",
+  listening:
+    "The server accepts connections; the line names addresses and, for `serve`, credential and audiences.",
   address_exposed: "The listen address can be reached from other machines.",
   no_audience: "No audience is configured or allowed, so every check is refused.",
   minted: "An ID token was minted.",
@@ -25,6 +26,7 @@ export const LOG_EVENTS = {
   envoy_log: "Under `up`: a line of Envoy's own log, or a request that failed in Envoy.",
   envoy_ended: "Under `up`: Envoy ended by itself; it is started again after a pause.",
   envoy_restarted: "Under `up`: Envoy accepts connections again.",
+  target_unreachable: "The relay could not connect to the TCP server.",
   internal_error: "A bug: a request failed in an unexpected way.",
   draining: "A shutdown began; open requests are being finished.",
   stopped: "The shutdown is complete.",

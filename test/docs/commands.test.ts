@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseDoctorFlags } from "../../src/commands/doctor.ts";
 import { parseEnvoyFlags } from "../../src/settings/envoy.ts";
+import { parseRelayConfig } from "../../src/settings/relay.ts";
 import { parseConfig } from "../../src/settings/serve.ts";
 import { parseUpFlags } from "../../src/settings/up.ts";
 import { ROOT } from "../support/server-process.ts";
@@ -32,6 +33,7 @@ const COMMANDS: Readonly<Record<string, Validate>> = {
   envoy: ({ args }) => void parseEnvoyFlags(args, {}),
   up: ({ args, env }) => void parseUpFlags(args, env, false),
   doctor: ({ args, env }) => void parseDoctorFlags(args, env),
+  relay: ({ args, env }) => void parseRelayConfig(args, env),
   certs: ({ args }) => expect(args).toHaveLength(1),
   healthcheck: ({ args, env }) => void parseConfig(args, env),
 };

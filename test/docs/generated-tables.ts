@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { doctorSettings } from "../../src/commands/doctor.ts";
 import { envoySettings } from "../../src/settings/envoy.ts";
+import { relaySettings } from "../../src/settings/relay.ts";
 import { allServeSettings } from "../../src/settings/serve.ts";
 import { settingRows } from "../../src/settings/table.ts";
 import { upOwnSettings } from "../../src/settings/up.ts";
@@ -16,6 +17,7 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     serve: settingsTable(allServeSettings),
     envoy: settingsTable(envoySettings),
     up: settingsTable(upOwnSettings),
+    relay: settingsTable(relaySettings),
     doctor: settingsTable(doctorSettings),
   },
   "docs/operations.md": {

@@ -34,15 +34,24 @@ const SERVICE = ["--service-url", "https://tunnel-abc123-ew.a.run.app"];
 const CASES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   "tunnel-client": [
     SERVICE,
+    [...SERVICE, "--streams-per-tunnel", "1"],
     [...SERVICE, "--authz", "unix:/run/authz.sock", "--listen", "[::1]:7777"],
     [...SERVICE, "--authz", "authz.internal:8080", "--connect-to", "10.0.0.1:8443"],
   ],
-  "tunnel-client-push": [SERVICE, [...SERVICE, "--authz", "unix:/run/authz.sock"]],
+  "tunnel-client-push": [
+    SERVICE,
+    [...SERVICE, "--streams-per-tunnel", "20"],
+    [...SERVICE, "--authz", "unix:/run/authz.sock"],
+  ],
   "tunnel-client-public": [SERVICE, [...SERVICE, "--admin", "127.0.0.1:9901"]],
   gateway: [SERVICE, [...SERVICE, "--authz", "unix:/run/authz.sock", "--listen", "[::1]:9090"]],
   "gateway-any": [[], ["--connect-to", "10.0.0.1:443"], ["--allow-private-addresses"]],
   "gateway-push": [SERVICE, [...SERVICE, "--authz", "authz.internal:8080"]],
-  "tunnel-server": [[], ["--port", "9000", "--target", "db.internal:5432"]],
+  "tunnel-server": [
+    [],
+    ["--relay", "127.0.0.1:7778"],
+    ["--port", "9000", "--target", "db.internal:5432"],
+  ],
 };
 
 /** Collects the values of a key anywhere in a config. */

@@ -58,6 +58,8 @@ export interface CloudRun extends AsyncDisposable {
   readonly nextRequest: () => Promise<CloudRunRequest>;
   /** How many requests were refused for this reason, or for any reason if none is given. */
   readonly refused: (reason?: RefusalReason) => number;
+  /** Ends every request in progress, as Cloud Run does when its time is up. */
+  readonly endRequests: () => void;
   /** Closes all connections on both sides and stops. */
   readonly close: () => Promise<void>;
 }
@@ -69,7 +71,10 @@ export interface CloudRun extends AsyncDisposable {
 export async function startCloudRun(options: CloudRunOptions): Promise<CloudRun> {
   const journal = createJournal<CloudRunRequest>();
   const containers = createContainers(options.services);
+  const inProgress = new Set<Caller>();
   const serve = (caller: Caller) => {
+    inProgress.add(caller);
+    caller.onGone(() => inProgress.delete(caller));
     // Some requests cannot be passed on, such as CONNECT.
     serveCaller(caller, options, containers.openers, journal.record).catch(() =>
       caller.reset(constants.NGHTTP2_INTERNAL_ERROR),
@@ -110,6 +115,9 @@ export async function startCloudRun(options: CloudRunOptions): Promise<CloudRun>
       journal.entries.filter(({ refused }) =>
         reason === undefined ? refused !== undefined : refused === reason,
       ).length,
+    endRequests: () => {
+      for (const caller of inProgress) caller.reset(constants.NGHTTP2_INTERNAL_ERROR);
+    },
     close,
     [Symbol.asyncDispose]: close,
   };

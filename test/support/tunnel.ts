@@ -1,6 +1,7 @@
 import { startEnvoy, type EnvoyProcess } from "./envoy-process.ts";
 import { startGoogle, type Google } from "./google.ts";
 import { runOrThrow, startServer, type ServerProcess } from "./server-process.ts";
+import { startRelay, type RelayProcess } from "./relay-process.ts";
 import { startTcpService, type TcpService } from "./tcp-service.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 
@@ -17,6 +18,12 @@ export interface TunnelOptions {
   readonly serveFlags?: readonly string[];
   /** Further flags for `envoy`, at both ends. */
   readonly envoyFlags?: readonly string[];
+  /** Further flags for `envoy` at the client's end. */
+  readonly clientFlags?: readonly string[];
+  /** Whether the tunnel server has a relay; not by default. */
+  readonly relay?: boolean;
+  /** The TCP server's port on this machine; a server of its own by default. */
+  readonly targetPort?: number;
   /** Changes the client's config before it starts. */
   readonly editClient?: (config: string) => string;
   readonly tokenLifeSeconds?: number;
@@ -35,6 +42,7 @@ export interface TunnelService extends AsyncDisposable {
   readonly google: Google;
   readonly tcpService: TcpService;
   readonly tunnelServer: EnvoyProcess;
+  readonly relay: RelayProcess | undefined;
   /** The folder with the certificates of both ends. */
   readonly certDir: string;
 }
@@ -50,9 +58,18 @@ export async function startTunnelService(options: TunnelOptions = {}): Promise<T
   const tcpService = parts.use(await startTcpService());
   onStep(`TCP server on port ${tcpService.port}`);
 
-  const target = `--target=127.0.0.1:${tcpService.port}`;
-  const flags = ["--port=0", target, `--cert-dir=${certs.path}`, ...envoyFlags];
-  const tunnelServer = parts.use(await startEnvoy("tunnel-server", flags));
+  const target = `127.0.0.1:${options.targetPort ?? tcpService.port}`;
+  const relay = options.relay === true ? parts.use(await startRelay(target)) : undefined;
+  if (relay !== undefined) onStep(`relay on ${relay.address}`);
+  const tunnelServer = parts.use(
+    await startEnvoy("tunnel-server", [
+      "--port=0",
+      `--target=${target}`,
+      `--cert-dir=${certs.path}`,
+      ...envoyFlags,
+      ...(relay === undefined ? [] : [`--relay=${relay.address}`]),
+    ]),
+  );
   const containerPort = tunnelServer.port("http");
   onStep(`tunnel-server Envoy on the container port, ${containerPort}`);
 
@@ -69,6 +86,7 @@ export async function startTunnelService(options: TunnelOptions = {}): Promise<T
     google,
     tcpService,
     tunnelServer,
+    relay,
     certDir: certs.path,
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
@@ -77,7 +95,7 @@ export async function startTunnelService(options: TunnelOptions = {}): Promise<T
 /** Starts every part of the tunnel, the far end first. */
 export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> {
   const { onStep = () => {}, client = "tunnel-client" } = options;
-  const { serveFlags = [], envoyFlags = [] } = options;
+  const { serveFlags = [], envoyFlags = [], clientFlags = [] } = options;
   await using parts = new AsyncDisposableStack();
   const service = parts.use(await startTunnelService(options));
   const { google, certDir } = service;
@@ -99,6 +117,7 @@ export async function startTunnel(options: TunnelOptions = {}): Promise<Tunnel> 
         "--listen=127.0.0.1:0",
         `--cert-dir=${certDir}`,
         ...envoyFlags,
+        ...clientFlags,
         ...(client === "tunnel-client-public" ? [] : [`--authz=${authServer.address}`]),
       ],
       options.editClient,

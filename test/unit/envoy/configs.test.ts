@@ -188,3 +188,47 @@ describe("the configs with push", () => {
     expect(tunnelPush).toEqual(tunnelCheck);
   });
 });
+
+describe("a tunnel client's config with streams per tunnel", () => {
+  const shared = (streamsPerTunnel: number, name: EnvoyConfigName = "tunnel-client") =>
+    parse(renderEnvoyConfig(name, { ...OPTIONS, streamsPerTunnel }).text) as Bootstrap;
+
+  it("offers HTTP/2 to the tunnel server and gives a tunnel so many streams", () => {
+    const mtls = named(shared(20).static_resources.clusters, "mtls");
+    expect(valuesOf(mtls, "alpn_protocols")).toEqual([["h2"]]);
+    expect(valuesOf(mtls, "max_concurrent_streams")).toEqual([20]);
+    const [stream] = valuesOf(mtls, "initial_stream_window_size") as number[];
+    expect(valuesOf(mtls, "initial_connection_window_size")).toEqual([20 * (stream ?? 0)]);
+  });
+
+  it("has a pool for each connection if a tunnel has one stream", () => {
+    const pooled = (config: Bootstrap) =>
+      valuesOf(config, "connection_pool_per_downstream_connection");
+    expect(pooled(shared(1))).toEqual([true, true]);
+    expect(pooled(shared(2))).toEqual([]);
+  });
+
+  it("replaces a tunnel before Cloud Run ends it, unless it ends with its only connection", () => {
+    expect(valuesOf(shared(2), "max_connection_duration")).toEqual(["1600s"]);
+    expect(valuesOf(shared(1), "max_connection_duration")).toEqual([]);
+  });
+
+  it("passes a pushed token through an HTTP connection manager, which can make a reset", () => {
+    const config = shared(20, "tunnel-client-push");
+    expect(named(config.static_resources.listeners, "http")).toBeDefined();
+    const flag = "envoy.restart_features.upstream_http_filters_with_tcp_proxy";
+    expect(valuesOf(config, flag)).toEqual([]);
+    expect(valuesOf(read("tunnel-client-push"), flag)).toEqual([true]);
+  });
+});
+
+describe("the tunnel server's config", () => {
+  it("sends the streams of shared tunnels to a relay if there is one", () => {
+    const clusters = (options: EnvoyOptions) =>
+      (
+        parse(renderEnvoyConfig("tunnel-server", options).text) as Bootstrap
+      ).static_resources.clusters.map(({ name }) => name);
+    expect(clusters(OPTIONS)).toEqual(["mtls", "target"]);
+    expect(clusters({ ...OPTIONS, relay: tcp("127.0.0.1", 7778) })).toContain("relay");
+  });
+});

@@ -82,6 +82,16 @@ describe("parseEnvoyFlags", () => {
     });
   });
 
+  it("takes from 1 to 100 streams per tunnel", () => {
+    const streams = (text: string) =>
+      parseEnvoyFlags(["tunnel-client", ...SERVICE, `--streams-per-tunnel=${text}`]).options
+        .streamsPerTunnel;
+    expect([streams("1"), streams("100")]).toEqual([1, 100]);
+    for (const wrong of ["0", "101", "1.5", "four", ""]) {
+      expect(() => streams(wrong)).toThrow("must be a whole number from 1 to 100");
+    }
+  });
+
   it("leaves options undefined that the config does not use", () => {
     expect(parseEnvoyFlags(["tunnel-server"]).options).toMatchObject({
       service: undefined,
