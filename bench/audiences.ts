@@ -1,6 +1,7 @@
 import { Agent, request } from "node:http";
 import { startGoogle } from "../test/support/google.ts";
-import { bareMintSeconds } from "./bare-mints.ts";
+import { mintBarely } from "./bare-mints.ts";
+import { withCpu } from "./cpu.ts";
 import { compare, median, type Line } from "./line.ts";
 import { startProbedServer } from "./probed-server.ts";
 import { interleave, type OnStep } from "./interleave.ts";
@@ -14,10 +15,11 @@ const CONCURRENCY = 1000;
 const WARM_UP = 50;
 const MAX_BLOCK_MS = 20;
 
-/** The time and memory used for `count` audiences. */
+/** The time, CPU time and memory used for `count` audiences. */
 interface Filling {
   readonly count: number;
   readonly seconds: number;
+  readonly cpuUs: number;
   readonly heapBytes: number;
   readonly residentBytes: number;
   /** The longest block of the event loop while all tokens were minted. */
@@ -35,11 +37,11 @@ export async function benchAudiences(onStep: OnStep): Promise<readonly Line[]> {
     { rounds: FEW_ROUNDS, onStep: (step) => onStep(`10 and 10,000, ${step}`) },
   );
   const { thousand, library } = await interleave(
-    { thousand: () => fill(keyFile, 1000), library: () => bareMintSeconds(keyFile, 1000) },
+    { thousand: () => fill(keyFile, 1000), library: () => mintBarely(keyFile, 1000) },
     { rounds: ROUNDS, onStep: (step) => onStep(`1,000, ${step}`) },
   );
   const perSecond = thousand.map(({ count, seconds }) => count / seconds);
-  const ofLibrary = library.map((seconds) => 1000 / seconds);
+  const ofLibrary = library.map(({ seconds }) => 1000 / seconds);
   const blocks = thousand.map(({ longestBlockMs }) => longestBlockMs);
   const warmBlocks = thousand.map(({ longestWarmBlockMs }) => longestWarmBlockMs);
   const block = "longest block of the event loop, 1,000 concurrent cold audiences";
@@ -52,6 +54,12 @@ export async function benchAudiences(onStep: OnStep): Promise<readonly Line[]> {
       {
         unit: "mints/s",
       },
+    ),
+    compare(
+      "1,000 concurrent cold audiences against google-auth-library alone, CPU per mint",
+      thousand.map(({ count, cpuUs }) => cpuUs / count),
+      library.map(({ cpuUs }) => cpuUs / 1000),
+      { unit: "µs" },
     ),
     { what: block, runs: blocks, unit: "ms", goal: { atMost: MAX_BLOCK_MS } },
     compare(`${block}, against cached ones`, blocks, warmBlocks, { unit: "ms" }),
@@ -85,7 +93,7 @@ async function fill(keyFile: string, count: number): Promise<Filling> {
   await requestAll(url, "warm", WARM_UP);
   const before = await probed.read();
   const startedMs = performance.now();
-  await requestAll(url, "cold", count);
+  const { usedUs } = await withCpu([probed.server.pid], () => requestAll(url, "cold", count));
   const seconds = (performance.now() - startedMs) / 1000;
   const after = await probed.read();
   await requestAll(url, "cold", count);
@@ -94,6 +102,7 @@ async function fill(keyFile: string, count: number): Promise<Filling> {
     ...after,
     count,
     seconds,
+    cpuUs: usedUs,
     heapBytes: after.heapBytes - before.heapBytes,
     longestWarmBlockMs: warm.longestBlockMs,
   };

@@ -8,6 +8,7 @@ import { atExit } from "../test/support/at-exit.ts";
 export type BareKind = "node:http" | "fastify";
 
 export interface BareServer extends AsyncDisposable {
+  readonly pid: number;
   readonly address: string;
   readonly url: string;
 }
@@ -26,6 +27,7 @@ export async function startBareServer(kind: BareKind, headerLength: number): Pro
   ]);
   const address = `127.0.0.1:${String(port).trim()}`;
   return {
+    pid: child.pid ?? 0,
     address,
     url: `http://${address}`,
     [Symbol.asyncDispose]: async () => {

@@ -2,7 +2,7 @@ import { startGoogle } from "../test/support/google.ts";
 import { startServer } from "../test/support/server-process.ts";
 import { startBareServer } from "./bare-server.ts";
 import { compare, type Line } from "./line.ts";
-import { loadRequests } from "./loads.ts";
+import { compareLoads, loadRequests } from "./loads.ts";
 import { interleave, type OnStep } from "./interleave.ts";
 
 const ROUNDS = 9;
@@ -18,31 +18,24 @@ export async function benchCheck(onStep: OnStep): Promise<readonly Line[]> {
   const bare = parts.use(await startBareServer("node:http", length));
   const fastify = parts.use(await startBareServer("fastify", length));
   const measures = {
-    check: () => loadRequests(`${authServer.url}/check`),
-    bare: () => loadRequests(`${bare.url}/check`),
-    fastify: () => loadRequests(`${fastify.url}/check`),
+    check: () => loadRequests({ url: `${authServer.url}/check`, pids: [authServer.pid] }),
+    bare: () => loadRequests({ url: `${bare.url}/check`, pids: [bare.pid] }),
+    fastify: () => loadRequests({ url: `${fastify.url}/check`, pids: [fastify.pid] }),
   };
   const loads = await interleave(measures, { rounds: ROUNDS, onStep });
-  const rates = (of: keyof typeof loads) => loads[of].map(({ perSecond }) => perSecond);
   const p99s = (of: keyof typeof loads) => loads[of].map(({ p99Ms }) => p99Ms);
-  const times = (of: keyof typeof loads) => rates(of).map((rate) => 1e6 / rate);
+  const cpu = (of: keyof typeof loads) => loads[of].map(({ cpuUs }) => cpuUs);
   return [
-    compare("check against bare node:http, requests/s", rates("check"), rates("bare"), {
-      unit: "requests/s",
-      goal: { atLeast: 0.85 },
+    ...compareLoads("check against bare node:http", loads.check, loads.bare, {
+      rate: { atLeast: 0.85 },
     }),
     compare("check against bare node:http, p99", p99s("check"), p99s("bare"), {
       unit: "ms",
       goal: { atMost: 1.3 },
     }),
-    compare(
-      "check against a bare Fastify route, time per request",
-      times("check"),
-      times("fastify"),
-      {
-        unit: "µs",
-        goal: { atMost: 1.15 },
-      },
-    ),
+    compare("check against a bare Fastify route, CPU per request", cpu("check"), cpu("fastify"), {
+      unit: "µs",
+      goal: { atMost: 1.15 },
+    }),
   ];
 }

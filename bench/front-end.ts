@@ -12,7 +12,16 @@ const HOST = "bench-abc123-ew.a.run.app";
 
 export interface FrontEnd extends AsyncDisposable {
   readonly authServer: ServerProcess;
-  /** The flags of `envoy` that direct requests for the service to this front end. */
+  /** The path of the auth server's credential. */
+  readonly keyFile: string;
+  readonly serviceUrl: string;
+  /** The front end's HOST:PORT. */
+  readonly connectTo: string;
+  /** The path of the certificate of its CA. */
+  readonly serviceCa: string;
+  /** The flags of `envoy` and `up` that direct requests for the service to this front end. */
+  readonly serviceFlags: readonly string[];
+  /** The same with those of `envoy` for the auth server and a free port. */
   readonly flags: readonly string[];
 }
 
@@ -34,16 +43,22 @@ export async function startFrontEnd(containerPort = 0): Promise<FrontEnd> {
     values: { CERTIFICATE: certificate, KEY: key, CONTAINER_PORT: containerPort },
   });
   const envoy = parts.use(await startEnvoyOn(config, "front end"));
+  const serviceUrl = `https://${HOST}`;
+  const connectTo = `127.0.0.1:${envoy.port("tls")}`;
+  const serviceFlags = [
+    `--service-url=${serviceUrl}`,
+    `--connect-to=${connectTo}`,
+    `--service-ca=${ca}`,
+  ];
   const all = parts.move();
   return {
     authServer,
-    flags: [
-      `--service-url=https://${HOST}`,
-      `--connect-to=127.0.0.1:${envoy.port("tls")}`,
-      `--service-ca=${ca}`,
-      `--authz=${authServer.address}`,
-      "--listen=127.0.0.1:0",
-    ],
+    keyFile,
+    serviceUrl,
+    connectTo,
+    serviceCa: ca,
+    serviceFlags,
+    flags: [...serviceFlags, `--authz=${authServer.address}`, "--listen=127.0.0.1:0"],
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }

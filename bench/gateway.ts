@@ -1,56 +1,120 @@
 import { parse, stringify } from "yaml";
-import { renderConfig, startEnvoy, startEnvoyOn } from "../test/support/envoy-process.ts";
+import {
+  renderConfig,
+  startEnvoy,
+  startEnvoyOn,
+  type EnvoyProcess,
+} from "../test/support/envoy-process.ts";
+import { startUp } from "../test/support/up.ts";
 import { startBareServer } from "./bare-server.ts";
 import { startFrontEnd } from "./front-end.ts";
-import { compare, type Line } from "./line.ts";
-import { loadRequests } from "./loads.ts";
+import { startGoProxy } from "./go-proxy.ts";
+import type { Goal, Line } from "./line.ts";
+import { compareLoads, loadRequests, type Target } from "./loads.ts";
 import { interleave, type OnStep } from "./interleave.ts";
 
 const ROUNDS = 7;
 
-/** Compares the gateways with one whose token is a static header. */
+/** What is compared with what, and the goals for the CPU time and for the requests per second. */
+const COMPARISONS: readonly Comparison[] = [
+  {
+    what: "gateway-push against a static header",
+    of: "push",
+    to: "fixed",
+    cpu: { atMost: 1.06 },
+    rate: { atLeast: 0.9 },
+  },
+  {
+    what: "gateway-push against a reverse proxy in Go",
+    of: "push",
+    to: "go",
+    cpu: { atMost: 0.65 },
+  },
+  {
+    what: "gateway-push against gateway",
+    of: "push",
+    to: "check",
+    rate: { atLeast: 1.5 },
+  },
+  { what: "gateway against a static header", of: "check", to: "fixed" },
+  { what: "gateway against a reverse proxy in Go", of: "check", to: "go" },
+  {
+    what: "gateway against itself with bare node:http as auth server",
+    of: "check",
+    to: "bare",
+    rate: { atLeast: 0.9 },
+  },
+  { what: "gateway-any against gateway", of: "any", to: "check" },
+  { what: "up gateway-push against gateway-push", of: "upPush", to: "push" },
+  { what: "up gateway against gateway", of: "upCheck", to: "check" },
+];
+
+interface Comparison {
+  readonly what: string;
+  readonly of: Subject;
+  readonly to: Subject;
+  readonly cpu?: Goal;
+  readonly rate?: Goal;
+}
+
+type Subject = "push" | "fixed" | "go" | "check" | "any" | "bare" | "upPush" | "upCheck";
+
+/** Compares the gateways with each other, with a static header and with a reverse proxy in Go. */
 export async function benchGateway(onStep: OnStep): Promise<readonly Line[]> {
   await using parts = new AsyncDisposableStack();
-  const { flags, authServer } = parts.use(await startFrontEnd());
+  onStep("starting");
+  const targets = await startTargets(parts);
+  const loads = await interleave(
+    {
+      push: () => loadRequests(targets.push),
+      fixed: () => loadRequests(targets.fixed),
+      go: () => loadRequests(targets.go),
+      check: () => loadRequests(targets.check),
+      any: () => loadRequests(targets.any),
+      bare: () => loadRequests(targets.bare),
+      upPush: () => loadRequests(targets.upPush),
+      upCheck: () => loadRequests(targets.upCheck),
+    },
+    { rounds: ROUNDS, onStep },
+  );
+  return COMPARISONS.flatMap(({ what, of, to, cpu, rate }) => [
+    ...compareLoads(what, loads[of], loads[to], { cpu, rate }),
+  ]);
+}
+
+/** Starts everything; the static header's target needs no auth server. */
+async function startTargets(
+  parts: AsyncDisposableStack,
+): Promise<Readonly<Record<Subject, Target>>> {
+  const frontEnd = parts.use(await startFrontEnd());
+  const { flags, authServer, serviceFlags, serviceUrl, keyFile } = frontEnd;
   const check = await fetch(authServer.url);
   const header = check.headers.get("authorization") ?? "";
   const bare = parts.use(await startBareServer("node:http", header.length));
   const fixed = withStaticHeader(await renderConfig("gateway-push", flags), header);
-  const envoys = {
-    push: parts.use(await startEnvoy("gateway-push", flags)),
-    fixed: parts.use(await startEnvoyOn(fixed, "static header")),
-    check: parts.use(await startEnvoy("gateway", flags)),
-    bare: parts.use(await startEnvoy("gateway", [...flags, `--authz=${bare.address}`])),
+  const go = parts.use(await startGoProxy(frontEnd));
+  // Its services are named by each request.
+  const anyFlags = flags.filter((flag) => !flag.startsWith("--service-url"));
+  const headers = { host: new URL(serviceUrl).host };
+  const use = (envoy: EnvoyProcess, pids: readonly number[]): Target => ({
+    headers,
+    url: `http://127.0.0.1:${parts.use(envoy).port("http")}/`,
+    pids: [envoy.process.pid ?? 0, ...pids],
+  });
+  const startWithUp = async (name: string): Promise<Target> => {
+    const up = parts.use(await startUp(name, [...serviceFlags, `--credentials=${keyFile}`]));
+    return { url: `http://127.0.0.1:${up.port}/`, pids: [up.pid, await up.envoyPid()] };
   };
-  const rate = async (of: keyof typeof envoys) =>
-    (await loadRequests(`http://127.0.0.1:${envoys[of].port("http")}/`)).perSecond;
-  const rates = await interleave(
-    {
-      push: () => rate("push"),
-      fixed: () => rate("fixed"),
-      check: () => rate("check"),
-      bare: () => rate("bare"),
-    },
-    { rounds: ROUNDS, onStep },
-  );
-  const unit = "requests/s";
-  return [
-    compare("gateway against a static header, requests/s", rates.check, rates.fixed, { unit }),
-    compare(
-      "gateway against itself with bare node:http as auth server, requests/s",
-      rates.check,
-      rates.bare,
-      { unit, goal: { atLeast: 0.9 } },
-    ),
-    compare("gateway-push against a static header, requests/s", rates.push, rates.fixed, {
-      unit,
-      goal: { atLeast: 0.9 },
-    }),
-    compare("gateway-push against gateway, requests/s", rates.push, rates.check, {
-      unit,
-      goal: { atLeast: 1.5 },
-    }),
-  ];
+  return {
+    push: use(await startEnvoy("gateway-push", flags), [authServer.pid]),
+    fixed: use(await startEnvoyOn(fixed, "static header"), []),
+    go: { url: go.url, pids: [go.pid] },
+    check: use(await startEnvoy("gateway", flags), [authServer.pid]),
+    any: use(await startEnvoy("gateway-any", anyFlags), [authServer.pid]),
+    bare: use(await startEnvoy("gateway", [...flags, `--authz=${bare.address}`]), [bare.pid]),
+    upPush: await startWithUp("gateway-push"),
+    upCheck: await startWithUp("gateway"),
+  };
 }
 
 /** Replaces the config's token by a static header. */

@@ -14,10 +14,10 @@ import type { OnStep } from "./interleave.ts";
 /** The benchmarks by NAME. */
 const BENCHMARKS = {
   check: { about: "a check against bare node:http and bare Fastify", run: benchCheck },
-  gateway: { about: "requests through gateway and gateway-push", run: benchGateway },
+  gateway: { about: "requests through the gateways; needs Go", run: benchGateway },
   tunnel: { about: "throughput, round trips and new connections of the tunnels", run: benchTunnel },
   audiences: { about: "memory, time and the event loop with many audiences", run: benchAudiences },
-  start: { about: "start time and idle memory of the bundle", run: benchStart },
+  start: { about: "start time, first token and idle memory of the bundle", run: benchStart },
 } satisfies Readonly<
   Record<string, { about: string; run: (onStep: OnStep) => Promise<readonly Line[]> }>
 >;
@@ -33,7 +33,7 @@ prints the medians and their spread. NAME is one or more of
 
 ${NAMES.map((name) => `  ${name.padEnd(10)} ${BENCHMARKS[name].about}`).join("\n")}
 
-All of them take about six minutes on an idle machine. --write writes the table of all results into
+All of them take about ten minutes on an idle machine. --write writes the table of all results into
 docs/benchmarks.md. Exits with 0 if everything was measured, whether or not the goals are met.
 `;
 

@@ -1,56 +1,98 @@
-import { renderConfig, startEnvoy, startEnvoyOn } from "../test/support/envoy-process.ts";
+import {
+  renderConfig,
+  startEnvoy,
+  startEnvoyOn,
+  type EnvoyProcess,
+} from "../test/support/envoy-process.ts";
 import { runOrThrow } from "../test/support/server-process.ts";
 import { startTcpService } from "../test/support/tcp-service.ts";
 import { makeTemporaryFolder } from "../test/support/temporary-folder.ts";
 import { startFrontEnd } from "./front-end.ts";
 import { compare, type Goal, type Line } from "./line.ts";
-import { echoRate, roundTripUs, tunnelRate } from "./loads.ts";
+import { withCpu } from "./cpu.ts";
+import { connectionRate, echoRate, roundTripUs, type TunnelLoad } from "./loads.ts";
 import { onTcpHops } from "./tcp-hops.ts";
 import { interleave, type OnStep } from "./interleave.ts";
 
-const ROUNDS = 9;
+const ROUNDS = 7;
 
-interface Ports {
-  readonly check: number;
-  readonly push: number;
-  readonly hops: number;
+interface Tunnel {
+  readonly port: number;
+  /** The Envoys of both ends and the auth server. */
+  readonly pids: readonly number[];
 }
+
+interface Kind {
+  readonly what: string;
+  readonly unit: string;
+  readonly goal: Goal;
+  /** What the CPU time is counted for. */
+  readonly each: string;
+  readonly of: (port: number) => Promise<TunnelLoad>;
+}
+
+const KINDS: readonly Kind[] = [
+  { what: "echoed bytes/s", unit: "MB/s", goal: { atLeast: 1 }, each: "MB", of: echoRate },
+  { what: "round trip", unit: "µs", goal: { atMost: 1 }, each: "round trip", of: roundTripUs },
+  {
+    what: "connections/s",
+    unit: "connections/s",
+    goal: { atLeast: 1 },
+    each: "connection",
+    of: connectionRate,
+  },
+];
 
 /** Compares tunnels by how they get their token and by how their layers are connected. */
 export async function benchTunnel(onStep: OnStep): Promise<readonly Line[]> {
   await using parts = new AsyncDisposableStack();
-  const ports = await startTunnels(parts);
-  const measure = async (what: string, of: (port: number) => Promise<number>) => {
-    const measures = {
-      check: () => of(ports.check),
-      push: () => of(ports.push),
-      hops: () => of(ports.hops),
-    };
-    return interleave(measures, { rounds: ROUNDS, onStep: (step) => onStep(`${what}, ${step}`) });
-  };
-  const kinds = [
-    { what: "echoed bytes/s", unit: "MB/s", goal: { atLeast: 1 }, of: echoRate },
-    { what: "round trip", unit: "µs", goal: { atMost: 1 }, of: roundTripUs },
-    { what: "connections/s", unit: "connections/s", goal: { atLeast: 1 }, of: tunnelRate },
-  ] satisfies readonly {
-    what: string;
-    unit: string;
-    goal: Goal;
-    of: (port: number) => Promise<number>;
-  }[];
+  onStep("starting");
+  const tunnels = await startTunnels(parts);
   const lines: Line[] = [];
-  for (const { what, of, ...words } of kinds) {
-    const { check, push, hops } = await measure(what, of);
+  for (const kind of KINDS) {
+    const loads = await interleave(
+      {
+        check: () => load(kind, tunnels.check),
+        push: () => load(kind, tunnels.push),
+        hops: () => load(kind, tunnels.hops),
+      },
+      { rounds: ROUNDS, onStep: (step) => onStep(`${kind.what}, ${step}`) },
+    );
+    const { check, push, hops } = loads;
     lines.push(
-      compare(`tunnel-client-push against tunnel-client, ${what}`, push, check, words),
-      compare(`tunnel-client against the same on TCP hops, ${what}`, check, hops, words),
+      ...compareTunnels("tunnel-client-push against tunnel-client", kind, push, check),
+      ...compareTunnels("tunnel-client against the same on TCP hops", kind, check, hops),
     );
   }
   return lines;
 }
 
+interface Cost {
+  readonly figure: number;
+  readonly cpuUs: number;
+}
+
+async function load({ of }: Kind, { port, pids }: Tunnel): Promise<Cost> {
+  const { result, usedUs } = await withCpu(pids, () => of(port));
+  return { figure: result.figure, cpuUs: usedUs / result.count };
+}
+
+function compareTunnels(
+  what: string,
+  { what: measured, unit, goal, each }: Kind,
+  of: readonly Cost[],
+  to: readonly Cost[],
+): readonly Line[] {
+  const figures = (costs: readonly Cost[]) => costs.map(({ figure }) => figure);
+  const cpu = (costs: readonly Cost[]) => costs.map(({ cpuUs }) => cpuUs);
+  return [
+    compare(`${what}, ${measured}`, figures(of), figures(to), { unit, goal }),
+    compare(`${what}, CPU per ${each}`, cpu(of), cpu(to), { unit: "µs" }),
+  ];
+}
+
 /** Starts each kind of tunnel in front of the same TCP server. */
-async function startTunnels(parts: AsyncDisposableStack): Promise<Ports> {
+async function startTunnels(parts: AsyncDisposableStack) {
   const certs = parts.use(await makeTemporaryFolder());
   await runOrThrow(["certs", certs.path]);
   const certDir = `--cert-dir=${certs.path}`;
@@ -69,9 +111,15 @@ async function startTunnels(parts: AsyncDisposableStack): Promise<Ports> {
   const hopsFrontEnd = parts.use(await startFrontEnd(hopsServer.port("http")));
   const hops = await startOnHops("tunnel-client", [...hopsFrontEnd.flags, certDir]);
 
+  const check = parts.use(await startEnvoy("tunnel-client", flags));
+  const push = parts.use(await startEnvoy("tunnel-client-push", flags));
+  const describe = (client: EnvoyProcess, end = server, { authServer } = frontEnd): Tunnel => ({
+    port: client.port("tcp"),
+    pids: [client.process.pid ?? 0, end.process.pid ?? 0, authServer.pid],
+  });
   return {
-    check: parts.use(await startEnvoy("tunnel-client", flags)).port("tcp"),
-    push: parts.use(await startEnvoy("tunnel-client-push", flags)).port("tcp"),
-    hops: hops.port("tcp"),
+    check: describe(check),
+    push: describe(push),
+    hops: describe(hops, hopsServer, hopsFrontEnd),
   };
 }

@@ -13,6 +13,7 @@ import { ROOT, type LogLine } from "./server-process.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 
 export interface UpProcess extends AsyncDisposable {
+  readonly pid: number;
   /** Where Envoy listens. */
   readonly port: number;
   /** The step that was waited for, without its time. */
@@ -84,6 +85,7 @@ export async function startUp(
   const ready = (await steps.line((each) => each.includes(until))).replace(/^[ \d.]+s  /, "");
   const all = parts.move();
   return {
+    pid: child.pid ?? 0,
     port: Number(/127\.0\.0\.1:(\d+)/.exec(ready)?.[1]),
     ready,
     envoyPid: async () => {
