@@ -26,15 +26,15 @@ const NAMES = Object.keys(BENCHMARKS) as readonly Name[];
 /** The document that --write changes. */
 const DOCUMENT = join(import.meta.dirname, "../docs/benchmarks.md");
 
-const HELP = `Usage: npm run bench [-- NAME… | -- --write]
+const HELP = `Usage: npm run bench [-- [--write] NAME…]
 
 Runs benchmarks on this machine, alternating between each subject and what it is compared with, and
 prints the medians and their spread. NAME is one or more of
 
 ${NAMES.map((name) => `  ${name.padEnd(10)} ${BENCHMARKS[name].about}`).join("\n")}
 
-All of them take about ten minutes on an idle machine. --write writes the table of all results into
-docs/benchmarks.md. Exits with 0 if everything was measured, whether or not the goals are met.
+All of them, the default, take about ten minutes on an idle machine. --write writes the table of each
+into docs/benchmarks.md. Exits with 0 if everything was measured, whether or not the goals are met.
 `;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -50,12 +50,15 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
-  const machine = await describeMachine();
-  process.stdout.write(`${machine}\n`);
-  const lines = await measure(request.names);
-  if (request.write) {
-    const text = `${machine}\n\n${table(lines)}`;
-    await writeFile(DOCUMENT, replaceTable(await readFile(DOCUMENT, "utf8"), "bench", text));
+  for (const name of request.names) {
+    const machine = await describeMachine();
+    process.stdout.write(`${name}: ${machine}\n`);
+    const lines = await measure(name);
+    for (const line of lines) process.stdout.write(`${sentence(line)}\n`);
+    if (request.write) {
+      const text = `${machine}\n\n${table(lines)}`;
+      await writeFile(DOCUMENT, replaceTable(await readFile(DOCUMENT, "utf8"), name, text));
+    }
   }
   return 0;
 }
@@ -73,24 +76,16 @@ function parse(argv: readonly string[]) {
     if (unknown !== undefined) {
       return `NAME ${JSON.stringify(unknown)}: must be one of ${NAMES.join(", ")}`;
     }
-    if (write && positionals.length > 0)
-      return "--write: the table needs all results; give no NAME";
     return { help, write, names: positionals.length > 0 ? (positionals as Name[]) : NAMES };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
 }
 
-async function measure(names: readonly Name[]): Promise<readonly Line[]> {
-  const all: Line[] = [];
+function measure(name: Name): Promise<readonly Line[]> {
   const startedMs = performance.now();
-  for (const name of names) {
-    const lines = await BENCHMARKS[name].run((step) => {
-      const seconds = ((performance.now() - startedMs) / 1000).toFixed(0).padStart(4);
-      process.stderr.write(`${seconds} s  ${name}: ${step}\n`);
-    });
-    for (const line of lines) process.stdout.write(`${sentence(line)}\n`);
-    all.push(...lines);
-  }
-  return all;
+  return BENCHMARKS[name].run((step) => {
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(0).padStart(4);
+    process.stderr.write(`${seconds} s  ${name}: ${step}\n`);
+  });
 }
