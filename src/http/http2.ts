@@ -87,6 +87,8 @@ export function createHttp2Connections(options: Http2Options): Http2Connections 
 }
 
 function announce(session: ServerHttp2Session): void {
+  // One that is closing leaves the set only when it has closed.
+  if (session.closed || session.destroyed) return;
   session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM_ID);
 }
 

@@ -69,6 +69,16 @@ it("an announced end leaves open streams open, and answers the first one of a ne
   expect((await told)[0]).toBe(0);
 });
 
+it("an end can be announced while a connection is going away", async () => {
+  const { connections, open } = await setUp();
+  const client = open();
+  await client.request({});
+  connections.destroy();
+  connections.announceEnd();
+  await once(client.session, "close");
+  expect(client.session.destroyed).toBe(true);
+});
+
 it("close ends idle connections now and busy ones after their last stream", async () => {
   let finish = () => {};
   const { connections, open } = await setUp({
