@@ -1,4 +1,4 @@
-import { isMap, parseDocument, visit, type YAMLMap } from "yaml";
+import { parseDocument, visit, type YAMLMap } from "yaml";
 
 /** How Envoy makes its calls: by its own client, or by Google's library. */
 export type GrpcClient = "envoy_grpc" | "google_grpc";
@@ -9,6 +9,8 @@ export interface GrpcAuthzOptions {
   readonly authz: string;
   /** The audience that every route names. */
   readonly audience?: string;
+  /** Whether Envoy checks the auth server's health. */
+  readonly healthCheck?: boolean;
 }
 
 const TYPES = "type.googleapis.com/envoy.extensions";
@@ -31,7 +33,9 @@ export function checkOverGrpc(config: string, options: GrpcAuthzOptions): string
   visit(document, {
     Map: (_key, map) => {
       if (map.has("http_service")) useGrpcService(map, options);
-      if (map.get("name") === "authz" && map.has("load_assignment")) useHttp2(map);
+      if (map.get("name") === "authz" && map.has("load_assignment")) {
+        useHttp2(map, options);
+      }
       const { audience } = options;
       if (audience !== undefined && map.has("match") && map.has("route")) {
         nameAudience(map, audience);
@@ -52,8 +56,9 @@ function useGrpcService(filter: YAMLMap, { client = "envoy_grpc", authz }: GrpcA
   filter.set("grpc_service", { [client]: services[client], timeout: "10s", retry_policy: RETRIES });
 }
 
-function useHttp2(cluster: YAMLMap): void {
+function useHttp2(cluster: YAMLMap, { healthCheck = false }: GrpcAuthzOptions): void {
   cluster.set("typed_extension_protocol_options", HTTP2);
+  if (!healthCheck) return;
   cluster.set("health_checks", [
     {
       timeout: "1s",
@@ -63,10 +68,6 @@ function useHttp2(cluster: YAMLMap): void {
       grpc_health_check: {},
     },
   ]);
-  // The health check is looked at, and not to decide where checks go.
-  const common = cluster.get("common_lb_config");
-  const threshold = { healthy_panic_threshold: { value: 100 } };
-  cluster.set("common_lb_config", isMap(common) ? { ...common.toJSON(), ...threshold } : threshold);
 }
 
 function nameAudience(route: YAMLMap, audience: string): void {
