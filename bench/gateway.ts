@@ -5,6 +5,7 @@ import {
   startEnvoyOn,
   type EnvoyProcess,
 } from "../test/support/envoy-process.ts";
+import { checkOverGrpc } from "../test/support/grpc-authz.ts";
 import { startUp } from "../test/support/up.ts";
 import { startBareServer } from "./bare-server.ts";
 import { startFrontEnd } from "./front-end.ts";
@@ -44,6 +45,7 @@ const COMPARISONS: readonly Comparison[] = [
     to: "bare",
     rate: { atLeast: 0.9 },
   },
+  { what: "gateway with checks over gRPC against gateway", of: "grpc", to: "check" },
   { what: "gateway-any against gateway", of: "any", to: "check" },
   { what: "up gateway-push against gateway-push", of: "upPush", to: "push" },
   { what: "up gateway against gateway", of: "upCheck", to: "check" },
@@ -57,7 +59,7 @@ interface Comparison {
   readonly rate?: Goal;
 }
 
-type Subject = "push" | "fixed" | "go" | "check" | "any" | "bare" | "upPush" | "upCheck";
+type Subject = "push" | "fixed" | "go" | "check" | "grpc" | "any" | "bare" | "upPush" | "upCheck";
 
 /** Compares the gateways with each other, with a static header and with a reverse proxy in Go. */
 export async function benchGateway(onStep: OnStep): Promise<readonly Line[]> {
@@ -70,6 +72,7 @@ export async function benchGateway(onStep: OnStep): Promise<readonly Line[]> {
       fixed: () => loadRequests(targets.fixed),
       go: () => loadRequests(targets.go),
       check: () => loadRequests(targets.check),
+      grpc: () => loadRequests(targets.grpc),
       any: () => loadRequests(targets.any),
       bare: () => loadRequests(targets.bare),
       upPush: () => loadRequests(targets.upPush),
@@ -93,6 +96,8 @@ async function startTargets(
   const bare = parts.use(await startBareServer("node:http", header.length));
   const fixed = withStaticHeader(await renderConfig("gateway-push", flags), header);
   const go = parts.use(await startGoProxy(frontEnd));
+  const overGrpc = (config: string) =>
+    checkOverGrpc(config, { authz: authServer.address, audience: serviceUrl });
   // Its services are named by each request.
   const anyFlags = flags.filter((flag) => !flag.startsWith("--service-url"));
   const headers = { host: new URL(serviceUrl).host };
@@ -110,6 +115,7 @@ async function startTargets(
     fixed: use(await startEnvoyOn(fixed, "static header"), []),
     go: { url: go.url, pids: [go.pid] },
     check: use(await startEnvoy("gateway", flags), [authServer.pid]),
+    grpc: use(await startEnvoy("gateway", flags, overGrpc), [authServer.pid]),
     any: use(await startEnvoy("gateway-any", anyFlags), [authServer.pid]),
     bare: use(await startEnvoy("gateway", [...flags, `--authz=${bare.address}`]), [bare.pid]),
     upPush: await startWithUp("gateway-push"),
