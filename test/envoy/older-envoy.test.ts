@@ -1,8 +1,11 @@
 import { once } from "node:events";
+import { request, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { beforeAll, describe, expect, it } from "vitest";
 import { findOlderEnvoy, OLDER_ENVOYS } from "../support/envoy-binary.ts";
-import { API_AUDIENCE, startGateway } from "../support/gateway.ts";
+import { startDnsServer, withDnsServer } from "../support/dns-server.ts";
+import { startEnvoy, type EnvoyProcess } from "../support/envoy-process.ts";
+import { API_AUDIENCE, API_HOST, startGateway } from "../support/gateway.ts";
 import { startHttpService } from "../support/http-service.ts";
 import { startTunnel } from "../support/tunnel.ts";
 
@@ -22,6 +25,35 @@ describe("the oldest supported Envoy", () => {
     expect(await response.text()).toBe("hello");
     expect(gateway.google.cloudRun.requests.at(-1)?.identity?.audience).toBe(API_AUDIENCE);
     expect(gateway.envoy.logs()).not.toMatch(/envoy_bug/);
+  });
+
+  it("runs gateway-any, which resolves names and refuses addresses that are not public", async () => {
+    await using container = await startHttpService({
+      request: (_request, response) => response.end("hello"),
+    });
+    await using gateway = await startGateway({ container });
+    const { google, authServer } = gateway;
+    const [, connectTo = "", serviceCa = ""] = google.serviceFlags(API_HOST);
+    const flags = [
+      serviceCa,
+      `--authz=${authServer.address}`,
+      "--listen=127.0.0.1:0",
+      ...envoyFlags,
+    ];
+    const statusOf = async (envoy: EnvoyProcess) => {
+      const options = { host: "127.0.0.1", port: envoy.port("http"), headers: { host: API_HOST } };
+      const [response] = (await once(request(options).end(), "response")) as [IncomingMessage];
+      response.resume();
+      return response.statusCode;
+    };
+    await using fixed = await startEnvoy("gateway-any", [...flags, connectTo]);
+    expect(await statusOf(fixed)).toBe(200);
+    await using dns = await startDnsServer(["127.0.0.1"]);
+    await using resolving = await startEnvoy("gateway-any", flags, (config) =>
+      withDnsServer(config, dns),
+    );
+    expect(await statusOf(resolving)).toBe(403);
+    expect(dns.names).toEqual(new Set([API_HOST]));
   });
 
   it.each(["tunnel-client", "tunnel-client-push"] as const)("runs %s", async (client) => {
