@@ -10,8 +10,8 @@ import { formatHelp } from "../settings/table.ts";
 export const serveHelp = () =>
   formatHelp(
     "Usage: idtoken-authz serve [flags]\n\n" +
-      "Answers Envoy's ext_authz checks over HTTP with a Google-signed ID token, and pushes tokens\n" +
-      "to Envoy as secrets, by SDS over REST.\n" +
+      "Answers Envoy's ext_authz checks, over HTTP and gRPC, with a Google-signed ID token, and pushes\n" +
+      "tokens to Envoy as secrets, by SDS over REST.\n" +
       "Flags take precedence over environment variables, which take precedence over defaults.",
     allServeSettings,
   );

@@ -1,3 +1,4 @@
+import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startInProcess, type InProcessServer } from "../support/in-process-server.ts";
 import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
@@ -72,6 +73,8 @@ describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
     const refused = { status: 503, token: null, body: JSON.stringify({ error: code }) };
     expect(await Promise.all(checks)).toEqual([refused, refused, refused]);
     expect(await server.check(A)).toEqual(refused);
+    const unavailable = { code: status.UNAVAILABLE, details: code };
+    expect(await server.checkOverGrpc(A)).toEqual(unavailable);
     expect(server.exchanges()).toBe(1);
   });
 
@@ -82,6 +85,7 @@ describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
     endpoint.setFault(fault);
     expect(token).toMatch(/^Bearer [\w-]+\.[\w-]+\.[\w-]+$/);
     expect(await server.check(A)).toEqual({ status: 200, token, body: "" });
+    expect(await server.checkOverGrpc(A)).toEqual({ code: status.OK, details: token });
     expect(server.exchanges()).toBe(1);
   });
 
@@ -98,6 +102,7 @@ describe.each(FAULTS)("a token endpoint that %s", (_how, fault, code) => {
     const failed = await server.lines.line(({ event }) => event === "mint_failed");
     expect(failed).toMatchObject({ level: "warn", audience: A, err: { code } });
     expect(await server.check(A)).toEqual({ status: 200, token, body: "" });
+    expect(await server.checkOverGrpc(A)).toEqual({ code: status.OK, details: token });
     expect(server.exchanges()).toBe(2);
   });
 });

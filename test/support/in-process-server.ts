@@ -1,7 +1,9 @@
+import { status } from "@grpc/grpc-js";
 import { startServer } from "../../src/server.ts";
 import { parseConfig } from "../../src/settings/serve.ts";
 import { formatAddress } from "../../src/system/address.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
+import { checkRequest, createAuthorizationClient, headersOf } from "./authorization-client.ts";
 import { createFakeClock, type FakeClock } from "./fake-clock.ts";
 import { createLineLog, type LineLog } from "./line-log.ts";
 import { refuseSecrets } from "./secrets.ts";
@@ -22,6 +24,11 @@ export interface InProcessServer extends AsyncDisposable {
     readonly status: number;
     readonly token: string | null;
     readonly body: string;
+  }>;
+  /** Does the same over gRPC; its status and its token, or its message. */
+  readonly checkOverGrpc: (audience?: string) => Promise<{
+    readonly code: number;
+    readonly details: string | undefined;
   }>;
 }
 
@@ -46,8 +53,18 @@ export async function startInProcess(
     check: async (audience) => {
       const named = audience === undefined ? {} : { "x-id-token-audience": audience };
       const response = await fetch(`${url}/check`, { headers: named });
-      const { status, headers } = response;
-      return { status, token: headers.get("authorization"), body: await response.text() };
+      const { headers } = response;
+      return {
+        status: response.status,
+        token: headers.get("authorization"),
+        body: await response.text(),
+      };
+    },
+    checkOverGrpc: async (audience) => {
+      using client = createAuthorizationClient(formatAddress(server.address));
+      const outcome = await client.check(checkRequest(audience));
+      if ("code" in outcome) return outcome;
+      return { code: status.OK, details: headersOf(outcome)?.["authorization"] };
     },
     [Symbol.asyncDispose]: async () => {
       const closed = server.close();
