@@ -12,7 +12,7 @@ import {
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
-  type X509Certificate,
+  X509Certificate,
 } from "@peculiar/x509";
 
 /** What a certificate is for. */
@@ -37,6 +37,8 @@ export interface IssuedCertificate {
 
 export interface CertificateAuthority {
   readonly certificatePem: string;
+  /** PKCS #8, unencrypted. Whoever has it can issue certificates. */
+  readonly privateKeyPem: string;
   /** Issues a certificate for a new ECDSA P-256 key. */
   readonly issue: (request: CertificateRequest) => Promise<IssuedCertificate>;
 }
@@ -48,8 +50,8 @@ const KEY_ALGORITHM = { name: "ECDSA", namedCurve: "P-256" };
 const SIGNING_ALGORITHM = { name: "ECDSA", hash: "SHA-256" };
 
 /**
- * Makes a certificate authority for development: an ECDSA P-256 key that exists only inside what
- * is returned, and its self-signed certificate, which issues no further authority.
+ * Makes a certificate authority for development: an ECDSA P-256 key and its self-signed certificate,
+ * which issues no further authority.
  */
 export async function createCertificateAuthority(
   commonName: string,
@@ -67,10 +69,44 @@ export async function createCertificateAuthority(
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
+  return authorityOf(certificate, keys);
+}
+
+/**
+ * Restores an authority from its PEM texts. Throws an Error whose message is the rule if they are no
+ * certificate and its ECDSA P-256 key.
+ */
+export async function restoreCertificateAuthority(
+  certificatePem: string,
+  privateKeyPem: string,
+): Promise<CertificateAuthority> {
+  const certificate = new X509Certificate(certificatePem);
+  const publicKey = await certificate.publicKey.export(KEY_ALGORITHM, ["verify"]);
+  const [pkcs8] = PemConverter.decode(privateKeyPem);
+  if (pkcs8 === undefined) throw new Error("must be a private key in PEM");
+  const privateKey = await crypto.subtle.importKey("pkcs8", pkcs8, KEY_ALGORITHM, true, ["sign"]);
+  const probe = new Uint8Array(32);
+  const signature = await crypto.subtle.sign(SIGNING_ALGORITHM, privateKey, probe);
+  if (!(await crypto.subtle.verify(SIGNING_ALGORITHM, publicKey, signature, probe))) {
+    throw new Error("must be the key of the CA's certificate");
+  }
+  return authorityOf(certificate, { publicKey, privateKey });
+}
+
+async function authorityOf(
+  certificate: X509Certificate,
+  keys: webcrypto.CryptoKeyPair,
+): Promise<CertificateAuthority> {
   return {
     certificatePem: toPem(certificate),
+    privateKeyPem: await exportKey(keys.privateKey),
     issue: (request) => issue(request, certificate, keys),
   };
+}
+
+async function exportKey(privateKey: webcrypto.CryptoKey): Promise<string> {
+  const pkcs8 = await crypto.subtle.exportKey("pkcs8", privateKey);
+  return `${PemConverter.encode(pkcs8, PemConverter.PrivateKeyTag)}\n`;
 }
 
 async function issue(
@@ -101,11 +137,7 @@ async function issue(
       await AuthorityKeyIdentifierExtension.create(authorityKeys.publicKey),
     ],
   });
-  const pkcs8 = await crypto.subtle.exportKey("pkcs8", privateKey);
-  return {
-    certificatePem: toPem(certificate),
-    privateKeyPem: `${PemConverter.encode(pkcs8, PemConverter.PrivateKeyTag)}\n`,
-  };
+  return { certificatePem: toPem(certificate), privateKeyPem: await exportKey(privateKey) };
 }
 
 function generateKeys(): Promise<webcrypto.CryptoKeyPair> {

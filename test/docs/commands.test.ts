@@ -34,7 +34,7 @@ const COMMANDS: Readonly<Record<string, Validate>> = {
   up: ({ args, env }) => void parseUpFlags(args, env, false),
   doctor: ({ args, env }) => void parseDoctorFlags(args, env),
   relay: ({ args, env }) => void parseRelayConfig(args, env),
-  certs: ({ args }) => expect(args).toHaveLength(1),
+  certs: ({ args }) => expect(args.filter((arg) => !arg.startsWith("--"))).toHaveLength(1),
   healthcheck: ({ args, env }) => void parseConfig(args, env),
 };
 

@@ -49,6 +49,37 @@ describe("certs DIR", () => {
     }
   });
 
+  it("renews both certificates with the CA's key, which is kept on request", async () => {
+    const folder = join(root, "lasting");
+    await run(folder, "--keep-ca-key");
+    expect((await stat(join(folder, "ca.key"))).mode & 0o777).toBe(0o600);
+    const read = async (name: string) => readFile(join(folder, name), "utf8");
+    const authority = await read("ca.crt");
+    const before = await Promise.all([read("client.crt"), read("server.key")]);
+    const output = await run(folder, "--renew");
+    expect(output.trim().split("\n")).toHaveLength(4);
+    expect(await read("ca.crt")).toBe(authority);
+    const after = await Promise.all([read("client.crt"), read("server.key")]);
+    for (const [index, text] of after.entries()) expect(text).not.toBe(before[index]);
+    for (const end of ["client", "server"]) {
+      const certificate = new X509Certificate(await read(`${end}.crt`));
+      expect(certificate.verify(new X509Certificate(authority).publicKey)).toBe(true);
+      expect(certificate.checkPrivateKey(createPrivateKey(await read(`${end}.key`)))).toBe(true);
+    }
+    expect((await readdir(folder)).sort()).toEqual([...names, "ca.key"].sort());
+  });
+
+  it("renews nothing without the CA's key, or with another one", async () => {
+    const [folder, other] = [join(root, "keyless"), join(root, "other")];
+    await run(folder);
+    await run(other, "--keep-ca-key");
+    const before = await readFile(join(folder, "client.crt"), "utf8");
+    await expect(run(folder, "--renew")).rejects.toThrow("certs --keep-ca-key writes");
+    await writeFile(join(folder, "ca.key"), await readFile(join(other, "ca.key")));
+    await expect(run(folder, "--renew")).rejects.toThrow("must be the key of the CA");
+    expect(await readFile(join(folder, "client.crt"), "utf8")).toBe(before);
+  });
+
   it("writes nothing if a file exists, and names each one that does", async () => {
     const folder = join(root, "taken");
     await mkdir(folder);
