@@ -1,34 +1,47 @@
+import { X509Certificate } from "node:crypto";
 import { lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join } from "node:path";
+import { parseNames } from "../access/client-names.ts";
 import {
-  createCertificateAuthority,
-  restoreCertificateAuthority,
-  type CertificateAuthority,
-} from "../envoy/certificates.ts";
+  CERTIFICATE_DAYS,
+  createSet,
+  issuePairs,
+  ownersOf,
+  type CertificateFile,
+  type Owner,
+  type Owners,
+} from "../envoy/certificate-set.ts";
+import { restoreCertificateAuthority, type CertificateAuthority } from "../envoy/certificates.ts";
+import { isHostname } from "../system/address.ts";
 import { StartError, UsageError } from "../system/errors.ts";
 import { parseSettings, toggle } from "../settings/table.ts";
 
-const DAYS = 90;
-/** Of a CA whose key is kept. */
-const LASTING_DAYS = 3650;
-
 const settings = {
+  authzHosts: {
+    flag: "authz-host",
+    placeholder: "HOST",
+    help: "Host names of the auth server.",
+    read: (texts: readonly string[]) => texts.map(parseHost),
+  },
   keepCaKey: toggle({ flag: "keep-ca-key", help: "Keeps the CA's key." }),
   renew: toggle({ flag: "renew", help: "Renews the certificates." }),
 };
 
 /** The output of `certs --help`. */
-export const certsHelp = () => `Usage: idtoken-authz certs DIR [--keep-ca-key]
+export const certsHelp = () => `Usage: idtoken-authz certs DIR [--authz-host HOST] [--keep-ca-key]
        idtoken-authz certs DIR --renew
 
 Creates a development CA and the tunnel's two certificates in DIR, which it creates if necessary:
-ca.crt, client.crt, client.key, server.crt and server.key, valid for ${DAYS} days. The CA's key is
-discarded, so that nobody can issue further certificates: create a new set before these expire.
-Overwrites nothing.
+ca.crt, client.crt, client.key, server.crt and server.key, valid for ${CERTIFICATE_DAYS} days. The CA's
+key is discarded, so that nobody can issue further certificates: create a new set before these
+expire. Overwrites nothing.
 
-  --keep-ca-key  keeps the CA's key, as ca.key, and makes the CA valid for ten years
-  --renew        replaces both certificates and their keys by new ones of the same CA, which needs
-                 ca.crt and ca.key
+  --authz-host HOST  instead makes the certificates of an auth server with TLS at that host (repeat
+                     the flag for more names of it) and of the Envoys that ask it
+  --keep-ca-key      keeps the CA's key, as ca.key, and makes the CA valid for ten years
+  --renew            replaces both certificates and their keys by new ones of the same CA and for the
+                     same names, which needs ca.crt and ca.key
 `;
 
 /**
@@ -41,13 +54,8 @@ export async function certsCommand(
   env: NodeJS.ProcessEnv,
   io: { readonly stdout: (text: string) => void },
 ): Promise<number> {
-  const { values, positionals } = parseSettings(settings, argv, env, ["DIR"]);
-  const [folder = ""] = positionals;
-  if (folder === "") throw new UsageError(["DIR: must be a path"]);
-  if (values.renew && values.keepCaKey) {
-    throw new UsageError(["--keep-ca-key: has no effect with --renew, which needs the key"]);
-  }
-  const files = values.renew ? await renew(folder) : await create(folder, values.keepCaKey);
+  const { folder, isRenewal, owners, keepCaKey } = parseCertsFlags(argv, env);
+  const files = isRenewal ? await renew(folder) : await create(folder, owners, keepCaKey);
   for (const { path, what, days } of files) {
     const ends = new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
     io.stdout(`${path}: ${what}, ends ${ends}\n`);
@@ -55,10 +63,35 @@ export async function certsCommand(
   return 0;
 }
 
+/** Reads DIR and the flags. Throws a UsageError. */
+export function parseCertsFlags(argv: readonly string[], env: NodeJS.ProcessEnv) {
+  const { values, positionals } = parseSettings(settings, argv, env, ["DIR"]);
+  const { renew: isRenewal, keepCaKey, authzHosts } = values;
+  const [folder = ""] = positionals;
+  if (folder === "") throw new UsageError(["DIR: must be a path"]);
+  if (isRenewal && keepCaKey) {
+    throw new UsageError(["--keep-ca-key: has no effect with --renew, which needs the key"]);
+  }
+  if (isRenewal && authzHosts.length > 0) {
+    throw new UsageError(["--authz-host: has no effect with --renew, which keeps the names"]);
+  }
+  return { folder, isRenewal, owners: ownersOf(authzHosts), keepCaKey };
+}
+
+/** Envoy compares it with the host in `--authz`. */
+function parseHost(text: string): string {
+  if (!isHostname(text) || isIP(text) !== 0) throw new Error("must be a host name");
+  return text.toLowerCase();
+}
+
 type PlacedFile = CertificateFile & { readonly path: string };
 
-async function create(folder: string, keepCaKey: boolean): Promise<readonly PlacedFile[]> {
-  const files = placeIn(folder, await makeFiles(keepCaKey));
+async function create(
+  folder: string,
+  owners: Owners,
+  keepCaKey: boolean,
+): Promise<readonly PlacedFile[]> {
+  const files = placeIn(folder, await createSet(owners, keepCaKey));
   await refuseExisting(files.map(({ path }) => path));
   await writeAll(folder, files);
   return files;
@@ -66,11 +99,8 @@ async function create(folder: string, keepCaKey: boolean): Promise<readonly Plac
 
 async function renew(folder: string): Promise<readonly PlacedFile[]> {
   const authority = await readAuthority(folder);
-  const pairs = [
-    ...(await makePair(authority, "client")),
-    ...(await makePair(authority, "server")),
-  ];
-  const files = placeIn(folder, pairs);
+  const [client, server] = [await readOwner(folder, "client"), await readOwner(folder, "server")];
+  const files = placeIn(folder, await issuePairs(authority, { client, server }));
   const fresh = files.map((file) => ({ ...file, path: `${file.path}.new` }));
   await refuseExisting(fresh.map(({ path }) => path));
   await writeAll(folder, fresh);
@@ -92,45 +122,23 @@ async function readAuthority(folder: string): Promise<CertificateAuthority> {
   }
 }
 
+/** The names in the certificate that is there. */
+async function readOwner(folder: string, usage: "client" | "server"): Promise<Owner> {
+  const path = join(folder, `${usage}.crt`);
+  try {
+    const { subjectAltName = "" } = new X509Certificate(await readFile(path));
+    const dnsNames = parseNames(subjectAltName);
+    const [commonName] = dnsNames;
+    if (commonName === undefined) throw new Error("it names no host");
+    return { commonName, dnsNames };
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : "unknown error";
+    throw new StartError(`nothing renewed: needs the names in ${path}: ${reason}`, { cause });
+  }
+}
+
 function placeIn(folder: string, files: readonly CertificateFile[]): readonly PlacedFile[] {
   return files.map((file) => ({ ...file, path: join(folder, file.name) }));
-}
-
-interface CertificateFile {
-  readonly name: string;
-  readonly text: string;
-  readonly mode: number;
-  readonly what: string;
-  readonly days: number;
-}
-
-async function makeFiles(keepCaKey: boolean): Promise<readonly CertificateFile[]> {
-  const days = keepCaKey ? LASTING_DAYS : DAYS;
-  const authority = await createCertificateAuthority("idtoken-authz development CA", days);
-  const { certificatePem, privateKeyPem } = authority;
-  const key = { name: "ca.key", text: privateKeyPem, mode: 0o600, what: "private key of the CA" };
-  return [
-    { name: "ca.crt", text: certificatePem, mode: 0o644, what: "certificate of the CA", days },
-    ...(keepCaKey ? [{ ...key, days }] : []),
-    ...(await makePair(authority, "client")),
-    ...(await makePair(authority, "server")),
-  ];
-}
-
-async function makePair(
-  authority: CertificateAuthority,
-  usage: "client" | "server",
-): Promise<readonly CertificateFile[]> {
-  const name = `tunnel-${usage}`;
-  const days = DAYS;
-  const request = { commonName: name, dnsNames: [name], usage, days };
-  const { certificatePem, privateKeyPem } = await authority.issue(request);
-  const certificate = { name: `${usage}.crt`, text: certificatePem, mode: 0o644 };
-  const key = { name: `${usage}.key`, text: privateKeyPem, mode: 0o600 };
-  return [
-    { ...certificate, what: `certificate of ${name}`, days },
-    { ...key, what: `private key of ${name}`, days },
-  ];
 }
 
 async function refuseExisting(paths: readonly string[]): Promise<void> {

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { parseCertsFlags } from "../../src/commands/certs.ts";
 import { parseDoctorFlags } from "../../src/commands/doctor.ts";
 import { parseEnvoyFlags } from "../../src/settings/envoy.ts";
 import { parseRelayConfig } from "../../src/settings/relay.ts";
@@ -34,7 +35,7 @@ const COMMANDS: Readonly<Record<string, Validate>> = {
   up: ({ args, env }) => void parseUpFlags(args, env, false),
   doctor: ({ args, env }) => void parseDoctorFlags(args, env),
   relay: ({ args, env }) => void parseRelayConfig(args, env),
-  certs: ({ args }) => expect(args.filter((arg) => !arg.startsWith("--"))).toHaveLength(1),
+  certs: ({ args, env }) => void parseCertsFlags(args, env),
   healthcheck: ({ args, env }) => void parseConfig(args, env),
 };
 

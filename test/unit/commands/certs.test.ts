@@ -69,6 +69,22 @@ describe("certs DIR", () => {
     expect((await readdir(folder)).sort()).toEqual([...names, "ca.key"].sort());
   });
 
+  it("makes the auth server's set for its hosts, and keeps the names when it renews", async () => {
+    const folder = join(root, "authz");
+    await run(folder, "--authz-host=Authz.internal", "--authz-host=localhost", "--keep-ca-key");
+    const namesIn = async (end: string) =>
+      new X509Certificate(await readFile(join(folder, `${end}.crt`))).subjectAltName;
+    const before = await readFile(join(folder, "server.crt"), "utf8");
+    for (const renews of [false, true]) {
+      if (renews) await run(folder, "--renew");
+      expect(await namesIn("server")).toBe("DNS:authz.internal, DNS:localhost");
+      expect(await namesIn("client")).toBe("DNS:authz-client");
+    }
+    expect(await readFile(join(folder, "server.crt"), "utf8")).not.toBe(before);
+    await writeFile(join(folder, "server.crt"), "mine");
+    await expect(run(folder, "--renew")).rejects.toThrow(/needs the names in .*server\.crt/);
+  });
+
   it("renews nothing without the CA's key, or with another one", async () => {
     const [folder, other] = [join(root, "keyless"), join(root, "other")];
     await run(folder);
@@ -98,10 +114,14 @@ describe("certs DIR", () => {
     await expect(run(join(root, "file"))).rejects.toThrow(StartError);
   });
 
-  it.each([{ argv: [] }, { argv: [""] }, { argv: ["a", "b"] }, { argv: ["--force", "a"] }])(
-    "refuses wrong usage: $argv",
-    async ({ argv }) => {
-      await expect(run(...argv)).rejects.toThrow(UsageError);
-    },
-  );
+  it.each([
+    { argv: [] },
+    { argv: [""] },
+    { argv: ["a", "b"] },
+    { argv: ["--force", "a"] },
+    { argv: ["a", "--authz-host=127.0.0.1"] },
+    { argv: ["a", "--renew", "--authz-host=b"] },
+  ])("refuses wrong usage: $argv", async ({ argv }) => {
+    await expect(run(...argv)).rejects.toThrow(UsageError);
+  });
 });
