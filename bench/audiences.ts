@@ -1,7 +1,7 @@
 import { Agent, request } from "node:http";
 import { startGoogle } from "../test/support/google.ts";
 import { mintBarely } from "./bare-mints.ts";
-import { withCpu } from "./cpu.ts";
+import { withCpu } from "./processes.ts";
 import { compare, median, type Line } from "./line.ts";
 import { startProbedServer } from "./probed-server.ts";
 import { interleave, type OnStep } from "./interleave.ts";

@@ -1,9 +1,8 @@
-import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createHistogram } from "node:perf_hooks";
 import autocannon from "autocannon";
 import { readBanner } from "../test/support/tcp-service.ts";
-import { withCpu } from "./cpu.ts";
+import { withCpu } from "./processes.ts";
 import { compare, type Goal, type Line } from "./line.ts";
 
 const CONNECTIONS = 16;
@@ -132,10 +131,30 @@ export async function connectionRate(port: number): Promise<TunnelLoad> {
   return { figure, count: CONNECTIONS_TO_OPEN };
 }
 
+interface IdleConnections extends Disposable {
+  readonly count: number;
+}
+
+/** Opens so many connections, waits for the greeting of each and leaves them open. */
+export async function openIdle(port: number, count: number): Promise<IdleConnections> {
+  const sockets: Socket[] = [];
+  let left = count;
+  const openAll = async () => {
+    while (left-- > 0) sockets.push(await openTunnel(port));
+  };
+  await Promise.all(Array.from({ length: CONCURRENT_OPENS }, openAll));
+  return {
+    count: sockets.length,
+    [Symbol.dispose]: () => {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
 /** Opens a tunnel and waits for its greeting. */
 async function openTunnel(port: number): Promise<Socket> {
   const socket = connect({ port, host: "127.0.0.1", noDelay: true });
-  await once(socket, "data");
+  await receive(socket, 1);
   return socket;
 }
 

@@ -37,6 +37,8 @@ All of them, the default, take about ten minutes on an idle machine. --write wri
 into docs/benchmarks.md. Exits with 0 if everything was measured, whether or not the goals are met.
 `;
 
+// An interrupted benchmark leaves no process behind.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 process.exitCode = await main(process.argv.slice(2));
 
 /** Resolves with the exit code. */

@@ -11,6 +11,7 @@ import { ROOT } from "../test/support/server-process.ts";
 import { FLOOR } from "./floor.ts";
 import { compare, type Goal, type Line } from "./line.ts";
 import { interleave, type OnStep } from "./interleave.ts";
+import { readResidentBytes } from "./processes.ts";
 
 const ROUNDS = 15;
 /** A server counts as idle after its first answer and this pause. */
@@ -131,7 +132,7 @@ async function measure(subject: Subject): Promise<Sample> {
   const startMs = performance.now() - startedMs;
   const cpuMs = await readThreadsCpuMs(pid);
   await setTimeout(IDLE_MS);
-  const idleMb = await residentMb(pid);
+  const idleMb = (await readResidentBytes([pid])) / 1e6;
   child.kill("SIGKILL");
   await once(child, "close");
   return { startMs, cpuMs, idleMb };
@@ -147,9 +148,4 @@ async function readThreadsCpuMs(pid: number): Promise<number> {
     }),
   );
   return nanoseconds.reduce((sum, each) => sum + each, 0) / 1e6;
-}
-
-async function residentMb(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
 }

@@ -25,3 +25,15 @@ export async function withCpu<T>(
   const result = await measure();
   return { result, usedUs: (await readCpuUs(pids)) - beforeUs };
 }
+
+/** The resident memory of processes, in bytes (proc_pid_status(5)). */
+export async function readResidentBytes(pids: readonly number[]): Promise<number> {
+  const sizes = await Promise.all(
+    pids.map(async (pid) => {
+      const [, kB] =
+        /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8")) ?? [];
+      return Number(kB) * 1024;
+    }),
+  );
+  return sizes.reduce((sum, each) => sum + each, 0);
+}
