@@ -1,21 +1,22 @@
 import { X509Certificate } from "node:crypto";
 import { lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { isIP } from "node:net";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseNames } from "../access/client-names.ts";
 import {
   CERTIFICATE_DAYS,
   createSet,
+  followingFiles,
   issuePairs,
   ownersOf,
   type CertificateFile,
   type Owner,
-  type Owners,
 } from "../envoy/certificate-set.ts";
 import { restoreCertificateAuthority, type CertificateAuthority } from "../envoy/certificates.ts";
 import { isHostname } from "../system/address.ts";
 import { StartError, UsageError } from "../system/errors.ts";
-import { parseSettings, toggle } from "../settings/table.ts";
+import { parsePath } from "../settings/paths.ts";
+import { optional, parseSettings, toggle } from "../settings/table.ts";
 
 const settings = {
   authzHosts: {
@@ -26,22 +27,29 @@ const settings = {
   },
   keepCaKey: toggle({ flag: "keep-ca-key", help: "Keeps the CA's key." }),
   renew: toggle({ flag: "renew", help: "Renews the certificates." }),
+  sdsFor: optional(
+    { flag: "sds-for", placeholder: "PATH", help: "Writes only the *.sds.yaml files." },
+    parsePath,
+  ),
 };
 
 /** The output of `certs --help`. */
 export const certsHelp = () => `Usage: idtoken-authz certs DIR [--authz-host HOST] [--keep-ca-key]
        idtoken-authz certs DIR --renew
+       idtoken-authz certs DIR --sds-for PATH
 
 Creates a development CA and the tunnel's two certificates in DIR, which it creates if necessary:
 ca.crt, client.crt, client.key, server.crt and server.key, valid for ${CERTIFICATE_DAYS} days. The CA's
 key is discarded, so that nobody can issue further certificates: create a new set before these
-expire. Overwrites nothing.
+expire. Beside them, ca.sds.yaml, client.sds.yaml and server.sds.yaml make Envoy use renewed
+certificates without a restart; they contain DIR's absolute path and no key. Overwrites nothing.
 
   --authz-host HOST  instead makes the certificates of an auth server with TLS at that host (repeat
                      the flag for more names of it) and of the Envoys that ask it
   --keep-ca-key      keeps the CA's key, as ca.key, and makes the CA valid for ten years
   --renew            replaces both certificates and their keys by new ones of the same CA and for the
                      same names, which needs ca.crt and ca.key
+  --sds-for PATH     creates only the *.sds.yaml files, for certificates that Envoy finds in PATH
 `;
 
 /**
@@ -54,19 +62,24 @@ export async function certsCommand(
   env: NodeJS.ProcessEnv,
   io: { readonly stdout: (text: string) => void },
 ): Promise<number> {
-  const { folder, isRenewal, owners, keepCaKey } = parseCertsFlags(argv, env);
-  const files = isRenewal ? await renew(folder) : await create(folder, owners, keepCaKey);
+  const flags = parseCertsFlags(argv, env);
+  const files = flags.isRenewal ? await renew(flags.folder) : await create(flags);
   for (const { path, what, days } of files) {
-    const ends = new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
-    io.stdout(`${path}: ${what}, ends ${ends}\n`);
+    io.stdout(`${path}: ${what}${days === undefined ? "" : `, ends ${endOf(days)}`}\n`);
   }
   return 0;
 }
 
+function endOf(days: number): string {
+  return new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+}
+
+type CertsFlags = ReturnType<typeof parseCertsFlags>;
+
 /** Reads DIR and the flags. Throws a UsageError. */
 export function parseCertsFlags(argv: readonly string[], env: NodeJS.ProcessEnv) {
   const { values, positionals } = parseSettings(settings, argv, env, ["DIR"]);
-  const { renew: isRenewal, keepCaKey, authzHosts } = values;
+  const { renew: isRenewal, keepCaKey, authzHosts, sdsFor } = values;
   const [folder = ""] = positionals;
   if (folder === "") throw new UsageError(["DIR: must be a path"]);
   if (isRenewal && keepCaKey) {
@@ -75,7 +88,10 @@ export function parseCertsFlags(argv: readonly string[], env: NodeJS.ProcessEnv)
   if (isRenewal && authzHosts.length > 0) {
     throw new UsageError(["--authz-host: has no effect with --renew, which keeps the names"]);
   }
-  return { folder, isRenewal, owners: ownersOf(authzHosts), keepCaKey };
+  if (sdsFor !== undefined && (isRenewal || keepCaKey || authzHosts.length > 0)) {
+    throw new UsageError(["--sds-for: makes no certificates, so takes no other flag"]);
+  }
+  return { folder, isRenewal, owners: ownersOf(authzHosts), keepCaKey, sdsFor };
 }
 
 /** Envoy compares it with the host in `--authz`. */
@@ -86,12 +102,14 @@ function parseHost(text: string): string {
 
 type PlacedFile = CertificateFile & { readonly path: string };
 
-async function create(
-  folder: string,
-  owners: Owners,
-  keepCaKey: boolean,
-): Promise<readonly PlacedFile[]> {
-  const files = placeIn(folder, await createSet(owners, keepCaKey));
+async function create({
+  folder,
+  owners,
+  keepCaKey,
+  sdsFor,
+}: CertsFlags): Promise<readonly PlacedFile[]> {
+  const set = sdsFor === undefined ? await createSet(owners, keepCaKey) : [];
+  const files = placeIn(folder, [...set, ...followingFiles(resolve(sdsFor ?? folder))]);
   await refuseExisting(files.map(({ path }) => path));
   await writeAll(folder, files);
   return files;

@@ -1,6 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { envoyConfigNames, renderEnvoyConfig } from "../envoy/configs.ts";
-import { envoySettings, noteTrafficTag, parseEnvoyFlags } from "../settings/envoy.ts";
+import { hasSecretFiles } from "../envoy/secret-files.ts";
+import {
+  envoySettings,
+  noteTrafficTag,
+  parseEnvoyFlags,
+  type EnvoyFlags,
+} from "../settings/envoy.ts";
 import { formatHelp } from "../settings/table.ts";
 import { StartError } from "../system/errors.ts";
 
@@ -25,13 +31,18 @@ export async function envoyCommand(
   io: { readonly stdout: (text: string) => void; readonly stderr: (text: string) => void },
 ): Promise<number> {
   const { name, options } = parseEnvoyFlags(argv, env);
-  const { text, losses } = renderEnvoyConfig(name, options);
+  const secretsDir = followsCertificates(options) ? options.certDir : undefined;
+  const { text, losses } = renderEnvoyConfig(name, { ...options, secretsDir });
   if (options.output === undefined) io.stdout(text);
   else await writeConfig(options.output, text);
   for (const note of [...losses, noteTrafficTag(options)]) {
     if (note !== undefined) io.stderr(`${note}\n`);
   }
   return 0;
+}
+
+function followsCertificates({ certDir, reloadCerts }: EnvoyFlags): boolean {
+  return reloadCerts ?? (certDir !== undefined && hasSecretFiles(certDir));
 }
 
 async function writeConfig(path: string, config: string): Promise<void> {

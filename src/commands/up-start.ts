@@ -4,6 +4,7 @@ import { readCheckSecret } from "../access/check-secret.ts";
 import { describeFinding, probeMint, probeService } from "../doctor/probe.ts";
 import { findEnvoy } from "../envoy/binary.ts";
 import { needsAuthServer, renderEnvoyConfig } from "../envoy/configs.ts";
+import { secretFiles } from "../envoy/secret-files.ts";
 import { superviseEnvoy, type EnvoyEvents, type SupervisedEnvoy } from "../envoy/supervisor.ts";
 import { configVersion } from "../envoy/versions.ts";
 import { startWatchdog } from "../envoy/watchdog.ts";
@@ -74,6 +75,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<U
   const admin = options.envoy.admin === "none" ? undefined : options.envoy.admin;
   const { text, losses } = renderEnvoyConfig(options.name, {
     ...options.envoy,
+    secretsDir: await followCertificates(options.envoy.certDir, paths.secrets),
     listen,
     authz,
     admin: admin ?? { kind: "unix", path: paths.admin },
@@ -99,8 +101,19 @@ async function makePlace({ parts, clock }: UpContext) {
     admin: join(path, "admin.sock"),
     authz: join(path, "authz.sock"),
     checkSecret: join(path, "check-secret"),
+    secrets: path,
   };
   return { paths, watchdog };
+}
+
+/** Resolves with the folder of the files that make Envoy follow the certificates, if it has some. */
+async function followCertificates(
+  certDir: string | undefined,
+  folder: string,
+): Promise<string | undefined> {
+  if (certDir === undefined) return undefined;
+  for (const { name, text } of secretFiles(certDir)) await writeFile(join(folder, name), text);
+  return folder;
 }
 
 /**

@@ -3,6 +3,7 @@ import {
   type CertificateAuthority,
   type CertificateRequest,
 } from "./certificates.ts";
+import { secretFiles } from "./secret-files.ts";
 
 /** How long the certificates are valid. */
 export const CERTIFICATE_DAYS = 90;
@@ -32,7 +33,14 @@ export interface CertificateFile {
   readonly text: string;
   readonly mode: number;
   readonly what: string;
-  readonly days: number;
+  /** How long it is valid, if it ends. */
+  readonly days?: number;
+}
+
+/** The files that make Envoy follow the set in a folder, by its absolute path. */
+export function followingFiles(certDir: string): readonly CertificateFile[] {
+  const what = `makes Envoy follow the certificates in ${certDir}`;
+  return secretFiles(certDir).map((file) => ({ ...file, mode: 0o644, what }));
 }
 
 /** Creates a CA and both certificates; the CA's key is among them on request. */

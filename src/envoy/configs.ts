@@ -57,6 +57,11 @@ const FEATURES = [
   /** A relay connects these streams to the TCP server; in the other case Envoy does. */
   "relay",
   "no-relay",
+  /** Envoy follows the certificates; in the other case it reads them at its start. */
+  "followed-certs",
+  "fixed-certs",
+  /** Envoy must identify itself, as always to fetch secrets. */
+  "node",
 ] as const;
 
 type Feature = (typeof FEATURES)[number];
@@ -199,6 +204,8 @@ function featuresOf(name: EnvoyConfigName, options: EnvoyOptions): ReadonlySet<F
   if (options.authz?.kind === "https") features.add("authz-tls");
   if (features.has("any-service")) addReach(features, options);
   features.add(options.relay === undefined ? "no-relay" : "relay");
+  features.add(options.secretsDir === undefined ? "fixed-certs" : "followed-certs");
+  if (features.has("push") || features.has("followed-certs")) features.add("node");
   const { streamsPerTunnel } = options;
   if (streamsPerTunnel === undefined) return features.add("unshared");
   features.delete("direct-post");

@@ -31,6 +31,8 @@ export interface EnvoyOptions {
   /** Path of a PEM bundle with the CA of the service's certificate. */
   readonly serviceCa?: string | undefined;
   readonly certDir?: string | undefined;
+  /** Path of the folder with the files that make Envoy follow certDir; it does not if absent. */
+  readonly secretsDir?: string | undefined;
   /** The tunnel server's port, on all addresses. */
   readonly port?: number | undefined;
   readonly target?: TcpAddress | undefined;
@@ -45,7 +47,7 @@ export interface EnvoyOptions {
 /** The values of the placeholders for the options that are given. */
 export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unknown>> {
   const { listen, admin, authz, service, audience, serviceCa, certDir, port, target } = options;
-  const { streamsPerTunnel, relay } = options;
+  const { streamsPerTunnel, relay, secretsDir } = options;
   const reached = options.connectTo ?? service;
   const { allowOrigins, tokenHeader, authzCertDir } = options;
   return {
@@ -64,6 +66,7 @@ export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unkn
     ...(reached && { SERVICE_ADDRESS: reached.host, SERVICE_PORT: reached.port }),
     ...(serviceCa !== undefined && { SERVICE_CA: serviceCa }),
     ...(certDir !== undefined && { CERT_DIR: certDir }),
+    ...(secretsDir !== undefined && { SECRETS_DIR: secretsDir }),
     ...(port !== undefined && { PORT: port }),
     ...(streamsPerTunnel !== undefined && tunnelValues(streamsPerTunnel)),
     ...(relay && {

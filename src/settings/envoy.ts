@@ -32,6 +32,12 @@ const SYSTEM_BUNDLES = [
   "/etc/ssl/cert.pem",
 ];
 
+const RELOAD_CERTS = toggle({
+  flag: "reload-certs",
+  defaultNote: "on if --cert-dir has the *.sds.yaml files that certs writes for it",
+  help: "Envoy uses renewed certificates for new connections without a restart, by the *.sds.yaml files in --cert-dir.",
+});
+
 /** The flags of `envoy`, of all configs together. */
 export const envoySettings = {
   service: optional(
@@ -118,6 +124,10 @@ export const envoySettings = {
     },
     parsePath,
   ),
+  reloadCerts: {
+    ...RELOAD_CERTS,
+    read: (texts: readonly string[]) => (texts.length === 0 ? undefined : RELOAD_CERTS.read(texts)),
+  },
   connectTo: optional(
     {
       flag: "connect-to",
@@ -204,7 +214,7 @@ interface FlagsOfConfig {
 const FLAGS_OF_ALL: ReadonlySet<Key> = new Set(["admin", "envoyVersion", "output"]);
 const CLIENT_FLAGS = ["service", "listen", "connectTo", "serviceCa"] as const;
 const TUNNEL_CLIENT: FlagsOfConfig = {
-  uses: [...CLIENT_FLAGS, "authz", "authzCertDir", "certDir", "streamsPerTunnel"],
+  uses: [...CLIENT_FLAGS, "authz", "authzCertDir", "certDir", "reloadCerts", "streamsPerTunnel"],
   needs: ["service"],
 };
 const GATEWAY: FlagsOfConfig = {
@@ -218,7 +228,7 @@ const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
   "tunnel-client": TUNNEL_CLIENT,
   "tunnel-client-push": { ...TUNNEL_CLIENT, uses: [...TUNNEL_CLIENT.uses, "tokenHeader"] },
   "tunnel-client-public": {
-    uses: [...CLIENT_FLAGS, "certDir", "streamsPerTunnel"],
+    uses: [...CLIENT_FLAGS, "certDir", "reloadCerts", "streamsPerTunnel"],
     needs: ["service"],
   },
   "gateway-any": {
@@ -233,7 +243,7 @@ const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
     ],
     defaults: { listen: "127.0.0.1:9090" },
   },
-  "tunnel-server": { uses: ["port", "target", "certDir", "relay"] },
+  "tunnel-server": { uses: ["port", "target", "certDir", "reloadCerts", "relay"] },
   gateway: GATEWAY,
   "gateway-push": { ...GATEWAY, uses: [...GATEWAY.uses, "tokenHeader"] },
 };

@@ -75,6 +75,7 @@ function upSettings(isTerminal: boolean, name?: EnvoyConfigName) {
     port: _port,
     target: _target,
     relay: _relay,
+    reloadCerts: _reloadCerts,
     ...ofEnvoy
   } = name === undefined ? envoySettings : settingsOf(name);
   return { ...ofEnvoy, ...upOwnSettings, ...serverSettings, logLevel: logLevelSetting(isTerminal) };

@@ -35,6 +35,7 @@ const CASES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   "tunnel-client": [
     SERVICE,
     [...SERVICE, "--streams-per-tunnel", "1"],
+    [...SERVICE, "--reload-certs=off"],
     [...SERVICE, "--authz", "unix:/run/authz.sock", "--listen", "[::1]:7777"],
     [...SERVICE, "--authz", "authz.internal:8080", "--connect-to", "10.0.0.1:8443"],
   ],
@@ -50,6 +51,7 @@ const CASES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   "tunnel-server": [
     [],
     ["--relay", "127.0.0.1:7778"],
+    ["--reload-certs=off"],
     ["--port", "9000", "--target", "db.internal:5432"],
   ],
 };

@@ -24,6 +24,8 @@ export interface TunnelOptions {
   readonly relay?: boolean;
   /** The TCP server's port on this machine; a server of its own by default. */
   readonly targetPort?: number;
+  /** Changes the tunnel server's config before it starts. */
+  readonly editServer?: (config: string) => string;
   /** Changes the client's config before it starts. */
   readonly editClient?: (config: string) => string;
   readonly tokenLifeSeconds?: number;
@@ -52,7 +54,7 @@ export async function startTunnelService(options: TunnelOptions = {}): Promise<T
   const { onStep = () => {}, client, envoyFlags = [] } = options;
   await using parts = new AsyncDisposableStack();
   const certs = parts.use(await makeTemporaryFolder());
-  await runOrThrow(["certs", certs.path]);
+  await runOrThrow(["certs", certs.path, "--keep-ca-key"]);
   onStep("certificates of both ends, signed by a new CA");
 
   const tcpService = parts.use(await startTcpService());
@@ -62,13 +64,17 @@ export async function startTunnelService(options: TunnelOptions = {}): Promise<T
   const relay = options.relay === true ? parts.use(await startRelay(target)) : undefined;
   if (relay !== undefined) onStep(`relay on ${relay.address}`);
   const tunnelServer = parts.use(
-    await startEnvoy("tunnel-server", [
-      "--port=0",
-      `--target=${target}`,
-      `--cert-dir=${certs.path}`,
-      ...envoyFlags,
-      ...(relay === undefined ? [] : [`--relay=${relay.address}`]),
-    ]),
+    await startEnvoy(
+      "tunnel-server",
+      [
+        "--port=0",
+        `--target=${target}`,
+        `--cert-dir=${certs.path}`,
+        ...envoyFlags,
+        ...(relay === undefined ? [] : [`--relay=${relay.address}`]),
+      ],
+      options.editServer,
+    ),
   );
   const containerPort = tunnelServer.port("http");
   onStep(`tunnel-server Envoy on the container port, ${containerPort}`);

@@ -1,15 +1,18 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { certsCommand } from "../../../src/commands/certs.ts";
+import { hasSecretFiles, secretFiles } from "../../../src/envoy/secret-files.ts";
 import { StartError, UsageError } from "../../../src/system/errors.ts";
 
 const DAY_MS = 86_400_000;
 
 describe("certs DIR", () => {
-  const names = ["ca.crt", "client.crt", "client.key", "server.crt", "server.key"];
+  const pems = ["ca.crt", "client.crt", "client.key", "server.crt", "server.key"];
+  const secrets = ["ca.sds.yaml", "client.sds.yaml", "server.sds.yaml"];
+  const names = [...pems, ...secrets].sort();
   let root = "";
 
   beforeAll(async () => {
@@ -26,14 +29,14 @@ describe("certs DIR", () => {
     return output;
   }
 
-  it("creates five files, with keys readable by their owner only, and prints their expiry", async () => {
+  it("creates five PEM files, with keys readable by their owner only, and prints their expiry", async () => {
     const folder = join(root, "new/deep");
     const output = await run(folder);
     expect((await readdir(folder)).sort()).toEqual(names);
     const ends = new Date(Date.now() + 90 * DAY_MS).toISOString().slice(0, 10);
     const lines = output.trim().split("\n");
-    expect(lines).toHaveLength(5);
-    for (const [index, name] of names.entries()) {
+    expect(lines).toHaveLength(8);
+    for (const [index, name] of pems.entries()) {
       expect(lines[index]).toContain(`${join(folder, name)}: `);
       expect(lines[index]).toContain(`ends ${ends}`);
     }
@@ -47,6 +50,23 @@ describe("certs DIR", () => {
       const key = createPrivateKey(await readFile(join(folder, `${end}.key`)));
       expect(certificate.checkPrivateKey(key)).toBe(true);
     }
+  });
+
+  it("makes Envoy follow the certificates, by the folder's absolute path", async () => {
+    const folder = join(root, "followed");
+    await run(relative(process.cwd(), folder));
+    expect(hasSecretFiles(folder)).toBe(true);
+  });
+
+  it("creates only the files that make Envoy follow certificates in another folder", async () => {
+    const folder = join(root, "for-container");
+    const output = await run(folder, "--sds-for=/etc/tunnel/certs");
+    expect(output.trim().split("\n")).toHaveLength(3);
+    expect((await readdir(folder)).sort()).toEqual(secrets);
+    for (const { name, text } of secretFiles("/etc/tunnel/certs")) {
+      expect(await readFile(join(folder, name), "utf8")).toBe(text);
+    }
+    await expect(run(folder, "--sds-for=/elsewhere")).rejects.toThrow("ca.sds.yaml");
   });
 
   it("renews both certificates with the CA's key, which is kept on request", async () => {
@@ -121,6 +141,7 @@ describe("certs DIR", () => {
     { argv: ["--force", "a"] },
     { argv: ["a", "--authz-host=127.0.0.1"] },
     { argv: ["a", "--renew", "--authz-host=b"] },
+    { argv: ["a", "--renew", "--sds-for=/certs"] },
   ])("refuses wrong usage: $argv", async ({ argv }) => {
     await expect(run(...argv)).rejects.toThrow(UsageError);
   });

@@ -1,6 +1,10 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { envoyCommand, envoyHelp } from "../../../src/commands/envoy.ts";
 import { envoyConfigNames, renderEnvoyConfig } from "../../../src/envoy/configs.ts";
+import { secretFiles } from "../../../src/envoy/secret-files.ts";
 import { parseEnvoyFlags } from "../../../src/settings/envoy.ts";
 import { UsageError } from "../../../src/system/errors.ts";
 
@@ -43,6 +47,17 @@ describe("envoyCommand", () => {
       "the audience is https://svc-abc123-ew.a.run.app: Cloud Run accepts tokens for the service's " +
         "own URL, without the traffic tag\n",
     );
+  });
+
+  it("follows the certificates if their folder has the files for it, or if told", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "envoy-"));
+    const argv = ["tunnel-server", `--cert-dir=${folder}`];
+    const follows = async (...flags: readonly string[]) =>
+      (await run([...argv, ...flags])).stdout.includes(`${folder}/server.sds.yaml`);
+    expect([await follows(), await follows("--reload-certs")]).toEqual([false, true]);
+    for (const { name, text } of secretFiles(folder)) await writeFile(join(folder, name), text);
+    expect([await follows(), await follows("--reload-certs=off")]).toEqual([true, false]);
+    await rm(folder, { recursive: true });
   });
 
   it("prints nothing if a flag is wrong", async () => {

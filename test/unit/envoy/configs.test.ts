@@ -222,6 +222,28 @@ describe("a tunnel client's config with streams per tunnel", () => {
   });
 });
 
+describe("a tunnel's config that follows the certificates", () => {
+  it.each([
+    "tunnel-client",
+    "tunnel-client-push",
+    "tunnel-client-public",
+    "tunnel-server",
+  ] as const)("names files in place of the certificates, and demands the same name: %s", (name) => {
+    const followed = parse(
+      renderEnvoyConfig(name, { ...OPTIONS, secretsDir: "/secrets" }).text,
+    ) as Bootstrap;
+    const paths = valuesOf(followed, "path_config_source") as { readonly path: string }[];
+    const end = name === "tunnel-server" ? "server" : "client";
+    expect(new Set(paths.map(({ path }) => path))).toEqual(
+      new Set([`/secrets/${end}.sds.yaml`, "/secrets/ca.sds.yaml"]),
+    );
+    expect(valuesOf(followed, "certificate_chain")).toEqual([]);
+    expect(valuesOf(followed, "match_typed_subject_alt_names")).toEqual(
+      valuesOf(read(name), "match_typed_subject_alt_names"),
+    );
+  });
+});
+
 describe("the tunnel server's config", () => {
   it("sends the streams of shared tunnels to a relay if there is one", () => {
     const clusters = (options: EnvoyOptions) =>

@@ -92,6 +92,16 @@ describe("parseEnvoyFlags", () => {
     }
   });
 
+  it("says whether to follow the certificates only if told", () => {
+    const follows = (...flags: readonly string[]) =>
+      parseEnvoyFlags(["tunnel-server", ...flags]).options.reloadCerts;
+    expect([follows(), follows("--reload-certs"), follows("--reload-certs=off")]).toEqual([
+      undefined,
+      true,
+      false,
+    ]);
+  });
+
   it("leaves options undefined that the config does not use", () => {
     expect(parseEnvoyFlags(["tunnel-server"]).options).toMatchObject({
       service: undefined,
