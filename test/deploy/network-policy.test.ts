@@ -30,6 +30,7 @@ describe.each([
   ".cache/deploy/base.yaml",
   ".cache/deploy/workload-identity-federation.yaml",
   "deploy/auth-server/authz.yaml",
+  ".cache/deploy/auth-server-tls.yaml",
 ])("the network policies of %s", (path) => {
   it("govern the workload's own pods and no others of its namespace", async () => {
     const manifests = await readManifests(path);

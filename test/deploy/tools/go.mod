@@ -3,6 +3,7 @@ module idtoken-authz/deploy-tools
 go 1.26.7
 
 require (
+	github.com/cert-manager/cert-manager v1.21.2
 	github.com/compose-spec/compose-go/v2 v2.16.2
 	github.com/envoyproxy/gateway v1.9.1
 	github.com/projectcontour/contour v1.33.8

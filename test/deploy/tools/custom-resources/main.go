@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	gateway "github.com/envoyproxy/gateway/api/v1alpha1"
 	contour "github.com/projectcontour/contour/apis/projectcontour/v1"
 	contourextension "github.com/projectcontour/contour/apis/projectcontour/v1alpha1"
@@ -85,6 +86,10 @@ func check(document []byte) error {
 		return yaml.UnmarshalStrict(document, &routingbeta.ReferenceGrant{})
 	case "gateway.networking.k8s.io/v1 HTTPRoute":
 		return yaml.UnmarshalStrict(document, &routing.HTTPRoute{})
+	case "cert-manager.io/v1 Certificate":
+		return yaml.UnmarshalStrict(document, &certmanager.Certificate{})
+	case "cert-manager.io/v1 Issuer":
+		return yaml.UnmarshalStrict(document, &certmanager.Issuer{})
 	case "projectcontour.io/v1 HTTPProxy":
 		return yaml.UnmarshalStrict(document, &contour.HTTPProxy{})
 	case "projectcontour.io/v1alpha1 ExtensionService":
