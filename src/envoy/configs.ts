@@ -57,6 +57,8 @@ const FEATURES = [
   /** A relay connects these streams to the TCP server; in the other case Envoy does. */
   "relay",
   "no-relay",
+  /** Tunnel servers resume each other's TLS sessions. */
+  "shared-tickets",
   /** Envoy follows the certificates; in the other case it reads them at its start. */
   "followed-certs",
   "fixed-certs",
@@ -205,6 +207,7 @@ function featuresOf(name: EnvoyConfigName, options: EnvoyOptions): ReadonlySet<F
   if (features.has("any-service")) addReach(features, options);
   features.add(options.relay === undefined ? "no-relay" : "relay");
   features.add(options.secretsDir === undefined ? "fixed-certs" : "followed-certs");
+  if (options.sessionTicketKey !== undefined) features.add("shared-tickets");
   if (features.has("push") || features.has("followed-certs")) features.add("node");
   const { streamsPerTunnel } = options;
   if (streamsPerTunnel === undefined) return features.add("unshared");

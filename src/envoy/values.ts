@@ -33,6 +33,8 @@ export interface EnvoyOptions {
   readonly certDir?: string | undefined;
   /** Path of the folder with the files that make Envoy follow certDir; it does not if absent. */
   readonly secretsDir?: string | undefined;
+  /** Path of the key that tunnel servers share to resume each other's TLS sessions; 80 bytes. */
+  readonly sessionTicketKey?: string | undefined;
   /** The tunnel server's port, on all addresses. */
   readonly port?: number | undefined;
   readonly target?: TcpAddress | undefined;
@@ -47,7 +49,7 @@ export interface EnvoyOptions {
 /** The values of the placeholders for the options that are given. */
 export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unknown>> {
   const { listen, admin, authz, service, audience, serviceCa, certDir, port, target } = options;
-  const { streamsPerTunnel, relay, secretsDir } = options;
+  const { streamsPerTunnel, relay, secretsDir, sessionTicketKey } = options;
   const reached = options.connectTo ?? service;
   const { allowOrigins, tokenHeader, authzCertDir } = options;
   return {
@@ -67,6 +69,7 @@ export function envoyValues(options: EnvoyOptions): Readonly<Record<string, unkn
     ...(serviceCa !== undefined && { SERVICE_CA: serviceCa }),
     ...(certDir !== undefined && { CERT_DIR: certDir }),
     ...(secretsDir !== undefined && { SECRETS_DIR: secretsDir }),
+    ...(sessionTicketKey !== undefined && { SESSION_TICKET_KEY: sessionTicketKey }),
     ...(port !== undefined && { PORT: port }),
     ...(streamsPerTunnel !== undefined && tunnelValues(streamsPerTunnel)),
     ...(relay && {

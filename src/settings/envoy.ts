@@ -128,6 +128,15 @@ export const envoySettings = {
     ...RELOAD_CERTS,
     read: (texts: readonly string[]) => (texts.length === 0 ? undefined : RELOAD_CERTS.read(texts)),
   },
+  sessionTicketKey: optional(
+    {
+      flag: "session-ticket-key",
+      placeholder: "FILE",
+      defaultNote: "one that each Envoy makes up",
+      help: "File with 80 random bytes, the same for all instances of a tunnel server, so that they resume each other's TLS sessions.",
+    },
+    parsePath,
+  ),
   connectTo: optional(
     {
       flag: "connect-to",
@@ -243,7 +252,9 @@ const CONFIGS: Readonly<Record<EnvoyConfigName, FlagsOfConfig>> = {
     ],
     defaults: { listen: "127.0.0.1:9090" },
   },
-  "tunnel-server": { uses: ["port", "target", "certDir", "reloadCerts", "relay"] },
+  "tunnel-server": {
+    uses: ["port", "target", "certDir", "reloadCerts", "sessionTicketKey", "relay"],
+  },
   gateway: GATEWAY,
   "gateway-push": { ...GATEWAY, uses: [...GATEWAY.uses, "tokenHeader"] },
 };

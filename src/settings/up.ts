@@ -76,6 +76,7 @@ function upSettings(isTerminal: boolean, name?: EnvoyConfigName) {
     target: _target,
     relay: _relay,
     reloadCerts: _reloadCerts,
+    sessionTicketKey: _sessionTicketKey,
     ...ofEnvoy
   } = name === undefined ? envoySettings : settingsOf(name);
   return { ...ofEnvoy, ...upOwnSettings, ...serverSettings, logLevel: logLevelSetting(isTerminal) };

@@ -1,11 +1,10 @@
-import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { readFile, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { inUse, serialOf } from "../support/certificates-in-use.ts";
 import { findOlderEnvoy, OLDER_ENVOYS } from "../support/envoy-binary.ts";
-import type { EnvoyProcess } from "../support/envoy-process.ts";
 import { runOrThrow } from "../support/server-process.ts";
 import { BANNER } from "../support/tcp-service.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
@@ -38,18 +37,6 @@ async function read(socket: Socket, expected: string): Promise<void> {
 async function echo(socket: Socket): Promise<void> {
   socket.write("still here");
   await read(socket, "still here");
-}
-
-/** The serial number of a certificate in a folder, in the form of Envoy's log and admin interface. */
-async function serialOf(folder: string, name: "ca" | "client" | "server"): Promise<string> {
-  const { serialNumber } = new X509Certificate(await readFile(join(folder, `${name}.crt`)));
-  return serialNumber.toLowerCase();
-}
-
-/** Resolves when an Envoy uses a certificate. Each iteration waits for an answer from Envoy. */
-async function inUse({ adminPort }: EnvoyProcess, serial: string): Promise<void> {
-  const certs = async () => (await fetch(`http://127.0.0.1:${adminPort}/certs`)).text();
-  while (!(await certs()).includes(serial)) continue;
 }
 
 /** Resolves when both ends use the certificates in a folder. */

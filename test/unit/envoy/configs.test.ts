@@ -245,6 +245,14 @@ describe("a tunnel's config that follows the certificates", () => {
 });
 
 describe("the tunnel server's config", () => {
+  it("has a key for session tickets only if it is given", () => {
+    const keys = (options: EnvoyOptions) =>
+      valuesOf(parse(renderEnvoyConfig("tunnel-server", options).text), "session_ticket_keys");
+    expect(keys(OPTIONS)).toEqual([]);
+    const key = { keys: [{ filename: "/key" }] };
+    expect(keys({ ...OPTIONS, sessionTicketKey: "/key" })).toEqual([key, key]);
+  });
+
   it("sends the streams of shared tunnels to a relay if there is one", () => {
     const clusters = (options: EnvoyOptions) =>
       (
