@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { parse, stringify } from "yaml";
 import {
   renderConfig,
@@ -47,8 +48,8 @@ const COMPARISONS: readonly Comparison[] = [
   },
   { what: "gateway with checks over gRPC against gateway", of: "grpc", to: "check" },
   { what: "gateway-any against gateway", of: "any", to: "check" },
-  { what: "up gateway-push against gateway-push", of: "upPush", to: "push" },
-  { what: "up gateway against gateway", of: "upCheck", to: "check" },
+  { what: "up gateway-push against the two programs", of: "upPush", to: "twoPush" },
+  { what: "up gateway against the two programs", of: "upCheck", to: "twoCheck" },
 ];
 
 interface Comparison {
@@ -59,7 +60,18 @@ interface Comparison {
   readonly rate?: Goal;
 }
 
-type Subject = "push" | "fixed" | "go" | "check" | "grpc" | "any" | "bare" | "upPush" | "upCheck";
+type Subject =
+  | "push"
+  | "fixed"
+  | "go"
+  | "check"
+  | "grpc"
+  | "any"
+  | "bare"
+  | "upPush"
+  | "twoPush"
+  | "upCheck"
+  | "twoCheck";
 
 /** Compares the gateways with each other, with a static header and with a reverse proxy in Go. */
 export async function benchGateway(onStep: OnStep): Promise<readonly Line[]> {
@@ -76,7 +88,9 @@ export async function benchGateway(onStep: OnStep): Promise<readonly Line[]> {
       any: () => loadRequests(targets.any),
       bare: () => loadRequests(targets.bare),
       upPush: () => loadRequests(targets.upPush),
+      twoPush: () => loadRequests(targets.twoPush),
       upCheck: () => loadRequests(targets.upCheck),
+      twoCheck: () => loadRequests(targets.twoCheck),
     },
     { rounds: ROUNDS, onStep },
   );
@@ -110,6 +124,9 @@ async function startTargets(
     const up = parts.use(await startUp(name, [...serviceFlags, `--credentials=${keyFile}`]));
     return { url: `http://127.0.0.1:${up.port}/`, pids: [up.pid, await up.envoyPid()] };
   };
+  // Envoy's default, which `up` leaves, is a worker per core.
+  const startPerCore = async (name: string) =>
+    startEnvoyOn(await renderConfig(name, flags), name, availableParallelism());
   return {
     push: use(await startEnvoy("gateway-push", flags), [authServer.pid]),
     fixed: use(await startEnvoyOn(fixed, "static header"), []),
@@ -119,7 +136,9 @@ async function startTargets(
     any: use(await startEnvoy("gateway-any", anyFlags), [authServer.pid]),
     bare: use(await startEnvoy("gateway", [...flags, `--authz=${bare.address}`]), [bare.pid]),
     upPush: await startWithUp("gateway-push"),
+    twoPush: use(await startPerCore("gateway-push"), [authServer.pid]),
     upCheck: await startWithUp("gateway"),
+    twoCheck: use(await startPerCore("gateway"), [authServer.pid]),
   };
 }
 
