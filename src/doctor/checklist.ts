@@ -1,7 +1,19 @@
 /** A check's result. A check is skipped if one that it depends on has failed. */
 type CheckState = "passed" | "warning" | "failed" | "skipped";
 
-type CheckName = "file" | "key" | "dns" | "tcp" | "proxy" | "tls" | "clock" | "mint" | "service";
+type CheckName =
+  | "file"
+  | "key"
+  | "certs"
+  | "dns"
+  | "tcp"
+  | "socket"
+  | "proxy"
+  | "tls"
+  | "clock"
+  | "mint"
+  | "token"
+  | "service";
 
 /** A check's findings as data, never with a key, an assertion or a token. */
 export type Facts = Readonly<Record<string, string | number>>;

@@ -1,8 +1,9 @@
 import { isIP, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { formatAddress } from "../system/address.ts";
 import { CheckFailure, type Checklist, type Finding } from "./checklist.ts";
 import { issuerOf } from "./network-fault.ts";
-import { askForTunnel, openTcp, resolveHost, startTls } from "./network.ts";
+import { askForTunnel, openSocket, resolveHost, startTls } from "./network.ts";
 import { findProxy, hostOf, portOf, type NamedProxy } from "./find-proxy.ts";
 
 /** The route to the token endpoint. */
@@ -54,7 +55,7 @@ async function resolveRoute(route: Route, timeoutMs: number): Promise<Finding<Ro
 async function connectTo(route: Route, timeoutMs: number): Promise<Finding<Connection>> {
   const hop = firstHop(route);
   const address = { kind: "tcp", host: hostOf(hop), port: portOf(hop) } as const;
-  const socket = await openTcp(address, timeoutMs);
+  const socket = await openSocket(address, timeoutMs);
   const { remoteAddress = "", remotePort = 0 } = socket;
   return {
     message: `${nameHop(route, formatAddress(address))} accepts connections`,
@@ -109,13 +110,20 @@ async function secure(connection: Connection, timeoutMs: number): Promise<Findin
   const trustRemedy =
     "if a proxy or firewall inspects TLS, have Node trust its CA: NODE_EXTRA_CA_CERTS=FILE";
   const secured = await startTls(socket, { host, trustRemedy, timeoutMs });
+  return { ...describeTls(secured, host), value: { route, socket: secured } };
+}
+
+/** What a connection with a verified certificate is like. */
+export function describeTls(
+  secured: TLSSocket,
+  host: string,
+): Required<Pick<Finding<unknown>, "message" | "facts">> {
   const certificate = secured.getPeerCertificate();
   const issuer = issuerOf(certificate);
   const protocol = secured.getProtocol() ?? "TLS";
   return {
     message: `${protocol}, certificate for ${host} from ${issuer}, valid to ${certificate.valid_to}`,
     facts: { protocol, issuer, validTo: certificate.valid_to },
-    value: { route, socket: secured },
   };
 }
 

@@ -1,10 +1,19 @@
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
-import { request, type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
+import {
+  request,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+} from "node:http";
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { formatAddress, type TcpAddress } from "../system/address.ts";
+import { formatAddress, type Address } from "../system/address.ts";
+import { readBounded } from "../system/bounded-body.ts";
+import { CheckFailure } from "./checklist.ts";
 import { describeNetworkFault, judgeCertificate, TimeoutError } from "./network-fault.ts";
+
+const MAX_BODY_BYTES = 65_536;
 
 // Each function is one step of a connection, bounded in time, and throws a CheckFailure.
 
@@ -30,9 +39,9 @@ export async function resolveHost(host: string, timeoutMs: number): Promise<read
   }
 }
 
-/** Opens a TCP connection. */
-export async function openTcp(address: TcpAddress, timeoutMs: number): Promise<Socket> {
-  const socket = connect({ host: address.host, port: address.port });
+/** Connects by TCP or to a Unix socket. */
+export async function openSocket(address: Address, timeoutMs: number): Promise<Socket> {
+  const socket = connect(address.kind === "unix" ? { path: address.path } : address);
   await settle(socket, "connect", formatAddress(address), timeoutMs);
   return socket;
 }
@@ -42,6 +51,8 @@ export interface TlsOptions {
   readonly host: string;
   /** PEM; the default is the CAs that Node trusts. */
   readonly ca?: string | undefined;
+  /** This end's certificate and key, in PEM. */
+  readonly identity?: { readonly cert: string; readonly key: string } | undefined;
   /** How to fix an untrusted certificate. */
   readonly trustRemedy: string;
   readonly timeoutMs: number;
@@ -49,10 +60,17 @@ export interface TlsOptions {
 
 /** Starts TLS on a connection and verifies the certificate. */
 export async function startTls(socket: Socket, options: TlsOptions): Promise<TLSSocket> {
-  const { host, ca, timeoutMs, trustRemedy } = options;
+  const { host, ca, identity, timeoutMs, trustRemedy } = options;
   const servername = isIP(host) === 0 ? { servername: host } : {};
   // Verified below instead, where the certificate's issuer is known.
-  const secured = connectTls({ socket, host, ...servername, ca, rejectUnauthorized: false });
+  const secured = connectTls({
+    socket,
+    host,
+    ...servername,
+    ca,
+    ...identity,
+    rejectUnauthorized: false,
+  });
   await settle(secured, "secureConnect", host, timeoutMs);
   if (secured.authorized) return secured;
   const failure = judgeCertificate(host, secured, trustRemedy);
@@ -74,6 +92,29 @@ export interface Question {
 export async function ask(socket: Socket, question: Question): Promise<IncomingMessage> {
   try {
     return await exchange(socket, question, "response");
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** What `askForText` has read. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** Empty if it is too long. */
+  readonly body: string;
+}
+
+/** Like `ask`, but reads the answer's body, too. */
+export async function askForText(socket: Socket, question: Question): Promise<Answer> {
+  try {
+    const answer = await exchange(socket, question, "response");
+    const { statusCode: status = 0, headers } = answer;
+    const body = await within(question.timeoutMs, readBounded(answer, MAX_BODY_BYTES));
+    return { status, headers, body: body ?? "" };
+  } catch (cause) {
+    if (cause instanceof CheckFailure) throw cause;
+    throw describeNetworkFault(question.whom, cause);
   } finally {
     socket.destroy();
   }

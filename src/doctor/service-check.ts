@@ -4,7 +4,7 @@ import { readOnce } from "../system/small-file.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { explainPlaceholders, gcloudForService, grantInvoker } from "./cloud-run-host.ts";
 import type { Minted } from "./mint-check.ts";
-import { ask, openTcp, startTls } from "./network.ts";
+import { ask, openSocket, startTls } from "./network.ts";
 import { shellQuote } from "./shell-quote.ts";
 
 export interface ServiceOptions {
@@ -74,7 +74,7 @@ async function call(
   headers: Readonly<Record<string, string>>,
 ): Promise<number> {
   const { host } = service;
-  const socket = await openTcp(connectTo ?? service, timeoutMs);
+  const socket = await openSocket(connectTo ?? service, timeoutMs);
   const trustRemedy = "give the CA that issued it: --service-ca FILE";
   const secured = await startTls(socket, { host, ca, trustRemedy, timeoutMs });
   const { statusCode = 0 } = await ask(secured, {

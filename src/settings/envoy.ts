@@ -19,6 +19,7 @@ import {
   one,
   optional,
   parseSettings,
+  refused,
   toggle,
   type Setting,
   type Values,
@@ -310,7 +311,9 @@ export function settingsOf(name: EnvoyConfigName): {
   const entries = (Object.keys(envoySettings) as Key[]).map((key) => {
     const setting = envoySettings[key];
     const byDefault = defaults[key];
-    if (!FLAGS_OF_ALL.has(key) && !uses.includes(key)) return [key, unused(setting, name)];
+    if (!FLAGS_OF_ALL.has(key) && !uses.includes(key)) {
+      return [key, refused(setting, `${name} does not use this flag`)];
+    }
     const read = (texts: readonly string[]) => {
       if (texts.length === 0 && needs.includes(key)) throw new Error("must be given");
       return setting.read(texts.length === 0 && byDefault !== undefined ? [byDefault] : texts);
@@ -318,16 +321,6 @@ export function settingsOf(name: EnvoyConfigName): {
     return [key, { ...setting, read }];
   });
   return Object.fromEntries(entries) as { readonly [K in Key]: Setting<EnvoyFlags[K]> };
-}
-
-/** A setting whose flag is refused and whose variable is ignored. */
-function unused(setting: Setting<unknown>, name: string): Setting<undefined> {
-  const read = (texts: readonly string[]) => {
-    if (texts.length > 0) throw new Error(`${name} does not use this flag`);
-    return undefined;
-  };
-  const { flag, placeholder, help } = setting;
-  return { flag, ...(placeholder !== undefined && { placeholder }), help, read };
 }
 
 function parseServiceUrl(text: string): TcpAddress {

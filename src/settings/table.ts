@@ -62,6 +62,16 @@ export function toggle(words: Words<boolean>): Setting<boolean> {
   };
 }
 
+/** A setting whose flag is refused, with this rule, and whose variable is ignored. */
+export function refused(setting: Setting<unknown>, rule: string): Setting<undefined> {
+  const read = (texts: readonly string[]) => {
+    if (texts.length > 0) throw new Error(rule);
+    return undefined;
+  };
+  const { flag, placeholder, help } = setting;
+  return { flag, ...(placeholder !== undefined && { placeholder }), help, read };
+}
+
 /**
  * Reads a command's settings: flags take precedence over the environment, which takes precedence
  * over defaults; an empty environment variable counts as unset. `positionals` names the command's

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseCertsFlags } from "../../src/commands/certs.ts";
-import { parseDoctorFlags } from "../../src/commands/doctor.ts";
+import { parseDoctorFlags } from "../../src/settings/doctor.ts";
 import { parseEnvoyFlags } from "../../src/settings/envoy.ts";
 import { parseRelayConfig } from "../../src/settings/relay.ts";
 import { parseConfig } from "../../src/settings/serve.ts";

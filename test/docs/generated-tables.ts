@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { doctorSettings } from "../../src/commands/doctor.ts";
+import { doctorSettings } from "../../src/settings/doctor.ts";
 import { envoySettings } from "../../src/settings/envoy.ts";
 import { relaySettings } from "../../src/settings/relay.ts";
 import { allServeSettings } from "../../src/settings/serve.ts";

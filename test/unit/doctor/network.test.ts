@@ -1,10 +1,19 @@
-import { createServer, type Server } from "node:http";
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createCertificateAuthority } from "../../../src/envoy/certificates.ts";
-import { ask, askForTunnel, openTcp, resolveHost, startTls } from "../../../src/doctor/network.ts";
+import {
+  ask,
+  askForText,
+  askForTunnel,
+  openSocket,
+  resolveHost,
+  startTls,
+} from "../../../src/doctor/network.ts";
 import { startHttpProxy } from "../../support/http-proxy.ts";
 import { listenOnLoopback } from "../../support/loopback.ts";
+import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
 import { startTlsFront } from "../../support/tls-front.ts";
 
 const parts = new AsyncDisposableStack();
@@ -17,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => parts.disposeAsync());
 
-const open = (to: number) => openTcp({ kind: "tcp", host: "127.0.0.1", port: to }, timeoutMs);
+const open = (to: number) => openSocket({ kind: "tcp", host: "127.0.0.1", port: to }, timeoutMs);
 const question = { target: "/", headers: { host: "a" }, whom: "the server" };
 
 it("resolveHost lists a name's addresses, and fails for one that does not exist", async () => {
@@ -25,7 +34,7 @@ it("resolveHost lists a name's addresses, and fails for one that does not exist"
   await expect(resolveHost("a.invalid", timeoutMs)).rejects.toThrow(/^a\.invalid: /);
 });
 
-it("openTcp fails with the address when nothing listens there", async () => {
+it("openSocket fails with the address when nothing listens there", async () => {
   await expect(open(1)).rejects.toThrow("127.0.0.1:1: connection refused");
 });
 
@@ -33,6 +42,18 @@ it("ask sends one request, returns the answer and closes the connection", async 
   const socket = await open(port);
   const answer = await ask(socket, { ...question, method: "HEAD", timeoutMs });
   expect(answer.statusCode).toBe(200);
+  expect(socket.destroyed).toBe(true);
+});
+
+it("openSocket connects to a Unix socket, too, and askForText reads the answer's body", async () => {
+  await using folder = await makeTemporaryFolder();
+  const path = `${folder.path}/http.sock`;
+  const listening = http.listeners("request")[0] as RequestListener;
+  await using local = createServer(listening).listen(path);
+  await once(local, "listening");
+  const socket = await openSocket({ kind: "unix", path }, timeoutMs);
+  const answer = await askForText(socket, { ...question, method: "GET", timeoutMs });
+  expect(answer).toMatchObject({ status: 200, body: "a" });
   expect(socket.destroyed).toBe(true);
 });
 
