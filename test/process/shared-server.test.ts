@@ -207,7 +207,7 @@ describe("a policy that changes", () => {
     expect(await web.check()).toBe(DENIED);
   });
 
-  it("20 times under load loses no check, nor do new certificates", async () => {
+  it("20 times under load loses no check, nor do bad policies in between and new certificates", async () => {
     await using server = await start();
     using connected = await connectAs(WEB, server);
     using connecting = await connectAs(WEB, server, { keepAlive: false });
@@ -216,13 +216,21 @@ describe("a policy that changes", () => {
     const load = [connected, connecting].map(async ({ check }) => {
       while (!over.signal.aborted) answers.add(await check());
     });
+    const waitFor = (what: string, times: number) => {
+      const count = () => server.lines().filter(({ event }) => event === what).length;
+      return expect.poll(count, { timeout: 10_000 }).toBe(times);
+    };
     for (let change = 1; change <= 20; change++) {
       const account = change % 2 === 0 ? WEB_ACCOUNT : CART_ACCOUNT;
       await replace("policy.yaml", POLICY.replace(WEB_ACCOUNT, account) + "\n".repeat(change));
       if (change % 5 === 0) await renewCertificate();
       server.signal("SIGHUP");
-      const changes = () => server.lines().filter(({ event }) => event === "policy_changed").length;
-      await expect.poll(changes, { timeout: 10_000 }).toBe(change);
+      await waitFor("policy_changed", change);
+      expect(await connected.check()).toBe(`${account} ${ORDERS}`);
+      await replace("policy.yaml", "callers: []\n");
+      server.signal("SIGHUP");
+      await waitFor("policy_rejected", change);
+      expect(await connected.check()).toBe(`${account} ${ORDERS}`);
     }
     await server.line(({ event }) => event === "tls_changed");
     over.abort();
