@@ -3,6 +3,8 @@ import { connect, type Socket } from "node:net";
 import type { TcpAddress } from "../system/address.ts";
 import { codeOf } from "../system/errors.ts";
 
+/** A server that answers neither yes nor no. As long as Envoy waits for it without a relay. */
+const CONNECT_TIMEOUT_MS = 5_000;
 /** How long a client that goes on sending to a server that has closed may read what that sent. */
 const GRACE_MS = 10_000;
 
@@ -29,7 +31,10 @@ export function joinStream(stream: ServerHttp2Stream, options: JoinOptions): voi
       stream.respond({ ":status": 503 }, { endStream: true });
   };
   socket.once("error", refuse);
+  const timer = setTimeout(() => socket.destroy(new ConnectTimeoutError()), CONNECT_TIMEOUT_MS);
+  socket.once("close", () => clearTimeout(timer));
   socket.once("connect", () => {
+    clearTimeout(timer);
     socket.off("error", refuse);
     socket.on("error", () => passReset(socket, stream));
     if (stream.destroyed || stream.closed) return abort(socket);
@@ -48,6 +53,11 @@ export function joinStream(stream: ServerHttp2Stream, options: JoinOptions): voi
     const isWhole = stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.writableFinished;
     if (!isWhole || !stream.readableEnded) abort(socket);
   });
+}
+
+class ConnectTimeoutError extends Error {
+  /** The system's own, which would come after two minutes. */
+  readonly code = "ETIMEDOUT";
 }
 
 /** Node.js also ends a stream's readable side when the stream was cut. */

@@ -39,9 +39,14 @@ const HTTP2_OPTIONS = {
 const PROBE_INTERVAL_MS = 15_000;
 const PROBE_TIMEOUT_MS = 15_000;
 
+/** Ends a connection so that each of its streams fails; without an error, they would seem to end. */
+function cut(session: Http2Session): void {
+  session.destroy(new Error("the tunnel was cut"));
+}
+
 /** Cuts a connection whose other end does not answer, so that the TCP server learns of it. */
 function probe(session: Http2Session): void {
-  const timer = setTimeout(() => session.destroy(), PROBE_TIMEOUT_MS);
+  const timer = setTimeout(() => cut(session), PROBE_TIMEOUT_MS);
   // A connection that is closing sends no ping; it ends by itself.
   session.ping(() => clearTimeout(timer));
 }
@@ -79,7 +84,7 @@ export async function startRelay({ listen, ...join }: RelayOptions): Promise<Rel
     server.close();
     for (const session of sessions) session.close();
     const timer = setTimeout(() => {
-      for (const session of sessions) session.destroy();
+      for (const session of sessions) cut(session);
     }, timeoutMs);
     await closed;
     clearTimeout(timer);

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { vi } from "vitest";
 import { startRelay, type Relay } from "../../src/relay/relay.ts";
 import { listenOnLoopback } from "./loopback.ts";
 
@@ -11,6 +12,8 @@ export interface RelayFixture extends AsyncDisposable {
   readonly session: ClientHttp2Session;
   /** The codes of connections that failed. */
   readonly unreachable: readonly string[];
+  /** Resolves with the relay's next connection to the TCP server. */
+  readonly accept: () => Promise<Socket>;
   /** Opens a stream and resolves with it and with the status of its answer. */
   readonly openStream: () => Promise<{ stream: ClientHttp2Stream; status: number | undefined }>;
   /** Opens a stream and resolves with both ends of the connection. */
@@ -48,11 +51,16 @@ export async function startRelayFixture(targetPort?: number): Promise<RelayFixtu
     return { stream, status: headers[":status"] };
   }
 
-  async function openPair() {
+  async function accept() {
     const accepted = Promise.withResolvers<Socket>();
     waiting.push(accepted.resolve);
+    return accepted.promise;
+  }
+
+  async function openPair() {
+    const accepted = accept();
     const { stream } = await openStream();
-    return { stream, socket: await accepted.promise };
+    return { stream, socket: await accepted };
   }
 
   const all = starting.move();
@@ -60,10 +68,17 @@ export async function startRelayFixture(targetPort?: number): Promise<RelayFixtu
     relay,
     session,
     unreachable,
+    accept,
     openStream,
     openPair,
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+/** Timers that only the test moves, until disposal. A relay cannot be closed before. */
+export function useFakeTimers(): Disposable {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+  return { [Symbol.dispose]: () => void vi.useRealTimers() };
 }
 
 /** Everything that arrives until the peer ends its side. Leaves this side open. */

@@ -8,6 +8,7 @@ import {
   startRelayFixture,
   type RelayFixture,
 } from "../../support/relay-fixture.ts";
+import { startUnresponsiveServer } from "../../support/unresponsive-server.ts";
 
 const LARGE = Buffer.alloc(4_000_000, "x");
 
@@ -68,6 +69,13 @@ describe("a stream and its TCP connection", () => {
     socket.resetAndDestroy();
     await closed(stream);
     expect(stream.rstCode).not.toBe(constants.NGHTTP2_NO_ERROR);
+  });
+
+  it("answers 503 when the server does not answer", async () => {
+    await using gone = await startUnresponsiveServer();
+    await using unanswered = await startRelayFixture(gone.port);
+    expect((await unanswered.openStream()).status).toBe(503);
+    expect(unanswered.unreachable).toEqual(["ETIMEDOUT"]);
   });
 
   it("closes its connection when a client that has ended its side cancels the answer", async () => {

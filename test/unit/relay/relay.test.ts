@@ -1,13 +1,25 @@
 import { once } from "node:events";
 import { constants } from "node:http2";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { connect } from "node:net";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { startRelay } from "../../../src/relay/relay.ts";
 import {
   closed,
   outcome,
   startRelayFixture,
+  useFakeTimers,
   type RelayFixture,
 } from "../../support/relay-fixture.ts";
+
+const PROBE_INTERVAL_MS = 15_000;
+/** The start of an HTTP/2 connection, and a POST request on its first stream. */
+const FIRST_STREAM = Buffer.concat([
+  Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+  Buffer.from("000000040000000000", "hex"),
+  Buffer.from("000006010400000001838684410161", "hex"),
+]);
+/** An empty DATA frame with END_STREAM, on that stream. */
+const END_OF_STREAM = Buffer.from("000000000100000001", "hex");
 
 let fixture: RelayFixture;
 beforeEach(async () => {
@@ -43,6 +55,42 @@ describe("the relay", () => {
     expect(String(chunk)).toBe("still here");
     expect(await outcome(socket)).toBe("ECONNRESET");
     await closing;
+  });
+
+  it("resets the connections of a tunnel whose client answers no ping", async () => {
+    await using parts = new AsyncDisposableStack();
+    const probing = parts.use(await startRelayFixture());
+    parts.use(useFakeTimers());
+    const frozen = connect(probing.relay.address.port, "127.0.0.1");
+    onTestFinished(() => void frozen.destroy());
+    const accepted = probing.accept();
+    frozen.write(FIRST_STREAM);
+    const socket = await accepted;
+    const ending = outcome(socket);
+    socket.end("an answer");
+    await new Promise<void>((resolve) => {
+      frozen.on("data", (chunk: Buffer) => void (chunk.includes(END_OF_STREAM) && resolve()));
+    });
+    vi.advanceTimersByTime(PROBE_INTERVAL_MS);
+    vi.advanceTimersByTime(PROBE_INTERVAL_MS);
+    expect(await ending).toBe("ECONNRESET");
+  });
+
+  it("keeps an idle tunnel whose client answers pings", async () => {
+    await using parts = new AsyncDisposableStack();
+    const probing = parts.use(await startRelayFixture());
+    parts.use(useFakeTimers());
+    const { stream, socket } = await probing.openPair();
+    for (let probes = 0; probes < 4; probes++) {
+      const pinged = once(probing.session, "ping");
+      vi.advanceTimersByTime(PROBE_INTERVAL_MS);
+      await pinged;
+      // The relay has the answer to its ping before this one.
+      await new Promise((resolve) => probing.session.ping(resolve));
+    }
+    socket.write("still here");
+    const [chunk] = (await once(stream, "data")) as [Buffer];
+    expect(String(chunk)).toBe("still here");
   });
 
   it("throws a StartError with the address if it cannot listen", async () => {

@@ -1,0 +1,59 @@
+import { expect, it } from "vitest";
+import { receive, sendPattern } from "../support/byte-pattern.ts";
+import { startTcpPairs } from "../support/tcp-pairs.ts";
+import { startTunnel } from "../support/tunnel.ts";
+import { MATRIX } from "../support/tunnel-matrix.ts";
+
+const MEBIBYTE = 1_048_576;
+/** More than a window, and what else lies between the ends. */
+const LARGE = 64 * MEBIBYTE;
+
+it("readers that stall hold up no other connection of their tunnel, and get everything later", async () => {
+  await using pairs = await startTcpPairs();
+  await using tunnel = await startTunnel({
+    clientFlags: ["--streams-per-tunnel=20"],
+    relay: true,
+    targetPort: pairs.port,
+  });
+  using down = await pairs.connect(tunnel.port);
+  using up = await pairs.connect(tunnel.port);
+  const stalled = [receive(down.client), receive(up.server)];
+  void sendPattern(down.server, LARGE).then(() => down.server.end());
+  void sendPattern(up.client, LARGE).then(() => up.client.end());
+  // The first fills whatever the stalled ones have left.
+  for (const row of ["client half-closes and reads", "server half-closes and reads on"] as const) {
+    using pair = await pairs.connect(tunnel.port);
+    expect(await MATRIX[row](pair, LARGE)).toBeUndefined();
+  }
+  expect(tunnel.google.cloudRun.requests).toHaveLength(1);
+  expect(stalled.map((each) => each.received().bytes)).toEqual([0, 0]);
+  // The senders are not done: neither could hand over all of it.
+  expect(Math.min(down.server.writableLength, up.client.writableLength)).toBeGreaterThan(0);
+
+  for (const each of stalled) each.read();
+  for (const each of stalled) {
+    await each.over;
+    expect(each.received()).toMatchObject({ bytes: LARGE, isCorrupt: false, ended: true });
+  }
+});
+
+it.each([1, 20])(
+  "a tunnel of which the last connection has ended closes, with --streams-per-tunnel %i",
+  async (streams) => {
+    await using pairs = await startTcpPairs();
+    await using tunnel = await startTunnel({
+      clientFlags: [`--streams-per-tunnel=${streams}`],
+      relay: true,
+      targetPort: pairs.port,
+    });
+    const open = async () => {
+      using pair = await pairs.connect(tunnel.port);
+      return await MATRIX["client half-closes and reads"](pair, 20_000);
+    };
+    expect(await open()).toBeUndefined();
+    // The tunnel server logs a session when it has ended.
+    await tunnel.tunnelServer.line("connection closed: ");
+    expect(await open()).toBeUndefined();
+    expect(tunnel.google.cloudRun.requests).toHaveLength(2);
+  },
+);
