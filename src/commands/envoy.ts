@@ -32,7 +32,11 @@ export async function envoyCommand(
 ): Promise<number> {
   const { name, options } = parseEnvoyFlags(argv, env);
   const secretsDir = followsCertificates(options) ? options.certDir : undefined;
-  const { text, losses } = renderEnvoyConfig(name, { ...options, secretsDir });
+  const { text, losses } = renderEnvoyConfig(name, {
+    ...options,
+    secretsDir,
+    followsAuthzCerts: followsAuthzCertificates(options),
+  });
   if (options.output === undefined) io.stdout(text);
   else await writeConfig(options.output, text);
   for (const note of [...losses, noteTrafficTag(options)]) {
@@ -43,6 +47,10 @@ export async function envoyCommand(
 
 function followsCertificates({ certDir, reloadCerts }: EnvoyFlags): boolean {
   return reloadCerts ?? (certDir !== undefined && hasSecretFiles(certDir));
+}
+
+function followsAuthzCertificates({ authz, authzCertDir }: EnvoyFlags): boolean {
+  return authz?.kind === "https" && authzCertDir !== undefined && hasSecretFiles(authzCertDir);
 }
 
 async function writeConfig(path: string, config: string): Promise<void> {

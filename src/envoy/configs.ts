@@ -62,6 +62,9 @@ const FEATURES = [
   /** Envoy follows the certificates; in the other case it reads them at its start. */
   "followed-certs",
   "fixed-certs",
+  /** The same for the certificates for an auth server over TLS. */
+  "followed-authz-certs",
+  "fixed-authz-certs",
   /** Envoy must identify itself, as always to fetch secrets. */
   "node",
 ] as const;
@@ -208,7 +211,9 @@ function featuresOf(name: EnvoyConfigName, options: EnvoyOptions): ReadonlySet<F
   features.add(options.relay === undefined ? "no-relay" : "relay");
   features.add(options.secretsDir === undefined ? "fixed-certs" : "followed-certs");
   if (options.sessionTicketKey !== undefined) features.add("shared-tickets");
-  if (features.has("push") || features.has("followed-certs")) features.add("node");
+  features.add(options.followsAuthzCerts === true ? "followed-authz-certs" : "fixed-authz-certs");
+  const needNode = ["push", "followed-certs", "followed-authz-certs"] as const;
+  if (needNode.some((feature) => features.has(feature))) features.add("node");
   const { streamsPerTunnel } = options;
   if (streamsPerTunnel === undefined) return features.add("unshared");
   features.delete("direct-post");

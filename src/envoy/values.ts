@@ -16,6 +16,8 @@ export interface EnvoyOptions {
   readonly authz?: AuthServerAddress | undefined;
   /** Path of the folder with ca.crt, client.crt and client.key for an auth server over TLS. */
   readonly authzCertDir?: string | undefined;
+  /** Whether Envoy follows the certificates there, by the files that `certs` writes for it. */
+  readonly followsAuthzCerts?: boolean | undefined;
   /** The Cloud Run service, by its own host name. */
   readonly service?: TcpAddress | undefined;
   /** The audience of the service's tokens. */

@@ -81,7 +81,7 @@ export const envoySettings = {
       flag: "authz-cert-dir",
       placeholder: "DIR",
       default: "certs",
-      help: "Folder with ca.crt, client.crt and client.key, for an auth server at https://.",
+      help: "Folder with ca.crt, client.crt and client.key, for an auth server at https://. With the *.sds.yaml files of certs, renewed ones are used without a restart.",
     },
     parsePath,
   ),

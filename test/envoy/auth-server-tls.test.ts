@@ -1,11 +1,12 @@
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createServer } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCertificateAuthority } from "../../src/envoy/certificates.ts";
+import { secretFiles } from "../../src/envoy/secret-files.ts";
 import { startEnvoy } from "../support/envoy-process.ts";
 import { API_AUDIENCE, API_HOST, startGateway, type Gateway } from "../support/gateway.ts";
 import { startHttpService } from "../support/http-service.ts";
@@ -20,15 +21,25 @@ const ports = { localhost: 0, other: 0 };
 /** The names of the clients that connected. */
 const clients: string[] = [];
 
+/** The connections to the fronts. */
+const open = new Set<Socket>();
+let authority: Awaited<ReturnType<typeof createCertificateAuthority>>;
+
+/** Replaces the client's certificate and key. */
+async function writeClient(name: string): Promise<void> {
+  const names = { commonName: name, dnsNames: [name] };
+  const client = await authority.issue({ ...names, usage: "client", days: 1 });
+  const files = { "client.crt": client.certificatePem, "client.key": client.privateKeyPem };
+  for (const [file, text] of Object.entries(files)) {
+    await writeFile(join(certDir, `${file}.new`), text, { mode: 0o600 });
+    await rename(join(certDir, `${file}.new`), join(certDir, file));
+  }
+}
+
 /** Starts TLS in front of the auth server, for clients with a certificate of the CA. */
-async function startFront(
-  authority: Awaited<ReturnType<typeof createCertificateAuthority>>,
-  host: string,
-  to: number,
-): Promise<number> {
+async function startFront(host: string, to: number): Promise<number> {
   const request = { commonName: host, dnsNames: [host], usage: "server", days: 1 } as const;
   const { certificatePem: cert, privateKeyPem: key } = await authority.issue(request);
-  const open = new Set<Socket>();
   const options = { cert, key, ca: authority.certificatePem, requestCert: true };
   const server = createServer(options, (socket) => {
     clients.push(String(socket.getPeerCertificate().subject.CN));
@@ -50,21 +61,13 @@ beforeAll(async () => {
     await startHttpService({ request: (_request, response) => response.end("hello") }),
   );
   gateway = parts.use(await startGateway({ container }));
-  const authority = await createCertificateAuthority("CA of the auth server");
+  authority = await createCertificateAuthority("CA of the auth server");
   const to = Number(gateway.authServer.address.split(":").at(-1));
-  ports.localhost = await startFront(authority, "localhost", to);
-  ports.other = await startFront(authority, "other.example.com", to);
+  ports.localhost = await startFront("localhost", to);
+  ports.other = await startFront("other.example.com", to);
   certDir = parts.use(await makeTemporaryFolder()).path;
-  const request = {
-    commonName: "envoy-1",
-    dnsNames: ["envoy-1"],
-    usage: "client",
-    days: 1,
-  } as const;
-  const client = await authority.issue(request);
   await writeFile(join(certDir, "ca.crt"), authority.certificatePem);
-  await writeFile(join(certDir, "client.crt"), client.certificatePem);
-  await writeFile(join(certDir, "client.key"), client.privateKeyPem, { mode: 0o600 });
+  await writeClient("envoy-1");
 });
 afterAll(() => parts.disposeAsync());
 
@@ -87,6 +90,26 @@ describe("Envoy with an auth server over TLS", () => {
       expect(new Set(clients)).toEqual(new Set(["envoy-1"]));
     },
   );
+
+  it("shows a renewed certificate on new connections, without a restart", async () => {
+    for (const { name, text } of secretFiles(certDir)) await writeFile(join(certDir, name), text);
+    clients.length = 0;
+    await using envoy = await startEnvoy("gateway", flagsFor(ports.localhost));
+    const url = `http://127.0.0.1:${envoy.port("http")}`;
+    expect(await (await fetch(url)).text()).toBe("hello");
+    await writeClient("envoy-2");
+    await expect
+      .poll(
+        async () => {
+          for (const socket of open) socket.destroy();
+          await (await fetch(url)).text();
+          return clients.at(-1);
+        },
+        { timeout: 10_000 },
+      )
+      .toBe("envoy-2");
+    expect(clients[0]).toBe("envoy-1");
+  });
 
   it("asks no server whose certificate is for another host", async () => {
     const before = gateway.google.cloudRun.requests.length;
