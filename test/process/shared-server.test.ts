@@ -182,6 +182,25 @@ describe("a shared server", () => {
     expect(metrics).toMatch(/^idtoken_authz_tls_certificate_expiry_timestamp_seconds 1\d{9}$/m);
   });
 
+  it("mints for one caller while another's flood waits for Google", async () => {
+    using gateway = await connectAs(GATEWAY, server);
+    const attested = { "x-authz-principal": CART };
+    await gateway.check(attested);
+    const clients = await Promise.all(Array.from({ length: 10 }, () => connectAs(PLAIN, server)));
+    world.endpoint.setFault({ kind: "hang" });
+    const flood = clients.map(({ check }, index) => {
+      return check({ "x-id-token-audience": `https://flood-${index}.a.run.app` });
+    });
+    const held = () => world.endpoint.exchanges.filter(({ outcome }) => outcome === "hang").length;
+    await expect.poll(held).toBeGreaterThanOrEqual(2);
+    const stock = { ...attested, "x-id-token-audience": STOCK };
+    expect(await gateway.check(stock)).toBe(`${CART_ACCOUNT} ${STOCK}`);
+    expect(held()).toBe(2);
+    world.endpoint.setFault(undefined);
+    await Promise.all(flood);
+    for (const client of clients) client[Symbol.dispose]();
+  });
+
   it("ends a connection without a certificate of its authorities in the handshake", async () => {
     using wrong = await connectAs(WEB, server, { by: stranger });
     await expect(wrong.check()).rejects.toThrow(/alert|ECONNRESET|hang up/);
