@@ -1,3 +1,4 @@
+import type { TcpAddress } from "../system/address.ts";
 import { composeYaml, placeholdersOf } from "./compose.ts";
 import { readPart } from "./parts.ts";
 import { envoyValues, type EnvoyOptions } from "./values.ts";
@@ -163,14 +164,32 @@ export function renderEnvoyConfig(name: EnvoyConfigName, options: EnvoyOptions):
   };
 }
 
+/** A file of `envoy/`: a config with placeholders in place of its values. */
+export interface EnvoyTemplate {
+  /** The file's name without its extension. */
+  readonly file: string;
+  readonly name: EnvoyConfigName;
+  readonly hasRelay: boolean;
+}
+
+/** Each config, and the tunnel server's again with a relay. */
+export const envoyTemplates: readonly EnvoyTemplate[] = [
+  ...envoyConfigNames.map((name) => ({ file: name, name, hasRelay: false })),
+  { file: "tunnel-server-relay", name: "tunnel-server", hasRelay: true },
+];
+
 /** A config with `${NAME}` placeholders for envsubst, which are explained at its top. */
-export function renderEnvoyTemplate(name: EnvoyConfigName): string {
-  const { body } = compose(name, { envoyVersion: newestEnvoyVersion });
+export function renderEnvoyTemplate({ name, hasRelay }: EnvoyTemplate): string {
+  const { body } = compose(name, {
+    envoyVersion: newestEnvoyVersion,
+    ...(hasRelay && { relay: ANY_ADDRESS }),
+  });
   const placeholders = placeholdersOf(body);
   const serviceFlag = placeholders.has("SERVICE_HOST") ? " --service-url URL" : "";
+  const relayFlag = hasRelay ? " --relay HOST:PORT" : "";
   const heading = `${CONFIGS[name].about}
 
-\`idtoken-authz envoy ${name}${serviceFlag}\` prints this config with its values. To fill it in
+\`idtoken-authz envoy ${name}${serviceFlag}${relayFlag}\` prints this config with its values. To fill it in
 yourself, set these variables (the values are examples) and pipe this file through envsubst:
 
 ${exampleExports(name, placeholders)}
@@ -178,6 +197,9 @@ ${placeholders.has("AUTHZ_ADDRESS") ? `\n${CHECK_SECRET_NOTE}\n` : ""}
 Generated from src/envoy/parts by \`npm run envoy:write\`.`;
   return `${comment(heading)}\n${body}`;
 }
+
+/** Says that there is an address; a placeholder takes its place. */
+const ANY_ADDRESS: TcpAddress = { kind: "tcp", host: "", port: 0 };
 
 const CHECK_SECRET_NOTE =
   "Envoy itself reads CHECK_SECRET, if the auth server runs with --check-secret-file.";
@@ -260,6 +282,9 @@ function exampleExports(name: EnvoyConfigName, placeholders: ReadonlySet<string>
     TARGET_CLUSTER_TYPE: "STATIC    # STRICT_DNS if the host is a name",
     TARGET_HOST: "127.0.0.1",
     TARGET_PORT: "7777",
+    RELAY_CLUSTER_TYPE: "STATIC    # STRICT_DNS if the host is a name",
+    RELAY_HOST: "127.0.0.1",
+    RELAY_PORT: "7778",
   };
   const undocumented = [...placeholders].filter((each) => examples[each] === undefined);
   if (undocumented.length > 0) throw new Error(`no example of ${undocumented.join(", ")}`);

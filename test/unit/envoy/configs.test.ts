@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import {
-  envoyConfigNames,
+  envoyTemplates,
   isEnvoyConfigName,
   renderEnvoyConfig,
   renderEnvoyTemplate,
@@ -58,19 +58,19 @@ function without(node: unknown, ...keys: readonly string[]): unknown {
 }
 
 describe("the files in envoy/", () => {
-  it("are one for each config", async () => {
+  it("are one for each template", async () => {
     const files = (await readdir(FOLDER)).filter((file) => file.endsWith(".yaml"));
-    expect(files.sort()).toEqual(envoyConfigNames.map((name) => `${name}.yaml`).sort());
+    expect(files.sort()).toEqual(envoyTemplates.map(({ file }) => `${file}.yaml`).sort());
   });
 
-  it.each(envoyConfigNames)("%s.yaml is what `npm run envoy:write` writes", async (name) => {
-    const file = await readFile(join(FOLDER, `${name}.yaml`), "utf8");
-    expect(file).toBe(renderEnvoyTemplate(name));
+  it.each(envoyTemplates)("$file.yaml is what `npm run envoy:write` writes", async (template) => {
+    const text = await readFile(join(FOLDER, `${template.file}.yaml`), "utf8");
+    expect(text).toBe(renderEnvoyTemplate(template));
   });
 
-  it.each(envoyConfigNames)("%s.yaml explains the variables that it uses", async (name) => {
-    const file = await readFile(join(FOLDER, `${name}.yaml`), "utf8");
-    const [head = "", ...body] = file.split(/^(?=admin:)/m);
+  it.each(envoyTemplates)("$file.yaml explains the variables that it uses", async ({ file }) => {
+    const text = await readFile(join(FOLDER, `${file}.yaml`), "utf8");
+    const [head = "", ...body] = text.split(/^(?=admin:)/m);
     const explained = [...head.matchAll(/^# {3}export (\w+)=/gm)].map(([, each]) => each);
     const used = [...body.join("").matchAll(/\$\{(\w+)\}/g)].map(([, each]) => each);
     expect(new Set(explained)).toEqual(new Set(used));
@@ -78,12 +78,14 @@ describe("the files in envoy/", () => {
 });
 
 describe("renderEnvoyConfig", () => {
-  it.each(envoyConfigNames)("%s is its file with the values filled in", (name) => {
-    const { text: config, losses } = renderEnvoyConfig(name, OPTIONS);
+  it.each(envoyTemplates)("$file is its file with the values filled in", (template) => {
+    const { name, hasRelay } = template;
+    const options = { ...OPTIONS, ...(hasRelay && { relay: tcp("127.0.0.1", 7778) }) };
+    const { text: config, losses } = renderEnvoyConfig(name, options);
     expect(losses).toEqual([]);
     expect(config).not.toMatch(/\$\{\w/);
     expect(without(parse(config), "admin")).toEqual(
-      parse(fill(JSON.stringify(without(parse(renderEnvoyTemplate(name)), "admin")))),
+      parse(fill(JSON.stringify(without(parse(renderEnvoyTemplate(template)), "admin")))),
     );
   });
 
@@ -116,6 +118,9 @@ function fill(json: string): string {
     TARGET_CLUSTER_TYPE: "STATIC",
     TARGET_HOST: "127.0.0.1",
     TARGET_PORT: 7777,
+    RELAY_CLUSTER_TYPE: "STATIC",
+    RELAY_HOST: "127.0.0.1",
+    RELAY_PORT: 7778,
   };
   return json
     .replaceAll(/"\$\{(\w+)\}"/g, (_, name: string) => JSON.stringify(values[name]))
