@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
-import { envoyConfigNames, renderEnvoyConfig } from "../envoy/configs.ts";
+import { envoyConfigNames } from "../envoy/configs.ts";
+import { renderEnvoyConfig } from "../envoy/render.ts";
 import { hasSecretFiles } from "../envoy/secret-files.ts";
 import {
   envoySettings,

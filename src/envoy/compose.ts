@@ -1,7 +1,6 @@
 import {
   isCollection,
   isMap,
-  isNode,
   isScalar,
   isSeq,
   parseDocument,
@@ -9,10 +8,16 @@ import {
   visit,
   type Document,
   type Node,
-  type Pair,
   type YAMLMap,
   type YAMLSeq,
 } from "yaml";
+import {
+  addCommentBefore,
+  commentOutExamples,
+  markExample,
+  moveCommentAbove,
+  moveCommentToFirstItem,
+} from "./yaml-comments.ts";
 
 /** What a config is composed from. */
 export interface Composition {
@@ -25,8 +30,6 @@ export interface Composition {
 }
 
 const PLACEHOLDER = /\$\{(\w+)\}/g;
-/** The comment above an example until the example itself becomes a comment. */
-const EXAMPLE_MARK = "(example)";
 
 /**
  * Composes a YAML file, comments included, from the part `name` and the parts it refers to:
@@ -124,36 +127,9 @@ function isIncluded(node: Node, { isOn }: Composition): boolean {
   }
   const { tag } = node as { tag?: string };
   const condition = tag?.startsWith("!if:") === true ? tag.slice("!if:".length) : undefined;
-  if (tag === "!example") node.commentBefore = joinComments(node.commentBefore, EXAMPLE_MARK);
+  if (tag === "!example") markExample(node);
   if (tag === "!example" || condition !== undefined) delete (node as { tag?: string }).tag;
   return condition === undefined || isOn(condition);
-}
-
-/** The parser gives the comment above the first item to the collection. The item may be left out. */
-function moveCommentToFirstItem(collection: YAMLMap | YAMLSeq | Node): void {
-  if (!isCollection(collection) || collection.flow === true) return;
-  const [first] = collection.items as readonly (Node | Pair<Node>)[];
-  const node = isNode(first) ? first : first?.key;
-  if (node === undefined) return;
-  addCommentBefore(node, collection.commentBefore);
-  collection.commentBefore = null;
-}
-
-/** In a list, the comment on an item's first key belongs above the dash. */
-function moveCommentAbove(item: YAMLMap): void {
-  const [first] = item.items as readonly Pair<Node>[];
-  if (first === undefined || item.flow === true) return;
-  item.commentBefore = joinComments(item.commentBefore, first.key.commentBefore);
-  first.key.commentBefore = null;
-}
-
-/** Puts a comment above a node, and above the comments that are there already. */
-function addCommentBefore(node: Node, comment: string | null | undefined): void {
-  node.commentBefore = joinComments(comment, node.commentBefore);
-}
-
-function joinComments(...comments: readonly (string | null | undefined)[]): string | null {
-  return comments.filter(Boolean).join("\n") || null;
 }
 
 function fillPlaceholders(document: Document, values: Readonly<Record<string, unknown>>): void {
@@ -177,25 +153,4 @@ function fillPlaceholders(document: Document, values: Readonly<Record<string, un
     },
   });
   if (missing.size > 0) throw new Error(`no value for ${[...missing].join(", ")}`);
-}
-
-/** Turns the list item below each mark into a comment. */
-function commentOutExamples(text: string): string {
-  const mark = `#${EXAMPLE_MARK}`;
-  const lines: string[] = [];
-  let example: { readonly indent: number; lines: number } | undefined;
-  for (const line of text.split("\n")) {
-    const indent = line.search(/\S/);
-    // The item's first line is at the mark's indentation, all others are deeper.
-    if (example !== undefined && indent <= example.indent && example.lines > 0) example = undefined;
-    if (line.trim() === mark) {
-      example = { indent, lines: 0 };
-    } else if (example === undefined) {
-      lines.push(line);
-    } else {
-      example.lines += 1;
-      lines.push(`${line.slice(0, example.indent)}# ${line.slice(example.indent)}`);
-    }
-  }
-  return lines.join("\n");
 }
