@@ -2,12 +2,8 @@ import { writeFile } from "node:fs/promises";
 import { envoyConfigNames } from "../envoy/configs.ts";
 import { renderEnvoyConfig } from "../envoy/render.ts";
 import { hasSecretFiles } from "../envoy/secret-files.ts";
-import {
-  envoySettings,
-  noteTrafficTag,
-  parseEnvoyFlags,
-  type EnvoyFlags,
-} from "../settings/envoy.ts";
+import { envoySettings } from "../settings/envoy-table.ts";
+import { noteTrafficTag, parseEnvoyFlags, type EnvoyFlags } from "../settings/envoy.ts";
 import { formatHelp } from "../settings/table.ts";
 import { StartError } from "../system/errors.ts";
 

@@ -1,7 +1,7 @@
 import { canonicalAudience } from "../access/audience.ts";
 import { urlOf } from "../envoy/values.ts";
-import { envoySettings } from "./envoy.ts";
-import { duration, serveSettings } from "./serve.ts";
+import { envoySettings } from "./envoy-table.ts";
+import { serveSettings } from "./serve.ts";
 import {
   one,
   optional,
@@ -11,6 +11,7 @@ import {
   type Setting,
   type Values,
 } from "./table.ts";
+import { duration } from "./values.ts";
 
 /** The settings of `doctor`. Parsing, `--help` and the documentation all come from here. */
 export const doctorSettings = {

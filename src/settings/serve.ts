@@ -7,6 +7,7 @@ import { LOG_LEVELS, type LogLevel } from "../telemetry/logger.ts";
 import { parsePath } from "./paths.ts";
 import { sharedSettings, toSharedConfig, type SharedConfig } from "./shared.ts";
 import { many, one, optional, parseSettings, toggle, type Values } from "./table.ts";
+import { duration, oneOf, parseFraction, wholeNumber } from "./values.ts";
 
 /** The settings of `serve`. Parsing, `--help` and the documentation all come from here. */
 export const serveSettings = {
@@ -111,7 +112,7 @@ export const serveSettings = {
       default: "1000",
       help: "How many audiences to cache beside the configured ones; the least recently used are dropped.",
     },
-    parseCount,
+    wholeNumber(1, 100_000),
   ),
   checkSecretFile: optional(
     {
@@ -171,41 +172,4 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Co
 /** Whether processes on other machines can reach the address. */
 export function isExposed(address: Address): boolean {
   return address.kind === "tcp" && !isLoopback(address.host);
-}
-
-function oneOf<T extends string>(choices: readonly T[]): (text: string) => T {
-  return (text) => {
-    const choice = choices.find((each) => each === text.toLowerCase());
-    if (choice === undefined) throw new Error(`must be one of ${choices.join(", ")}`);
-    return choice;
-  };
-}
-
-function parseFraction(text: string): number {
-  const fraction = /^(?:0?\.\d+)$/.test(text) ? Number(text) : Number.NaN;
-  if (!(fraction >= 0.1 && fraction <= 0.9)) throw new Error("must be a fraction from 0.1 to 0.9");
-  return fraction;
-}
-
-function parseCount(text: string): number {
-  const count = /^\d{1,6}$/.test(text) ? Number(text) : 0;
-  if (count < 1 || count > 100_000) throw new Error("must be a whole number from 1 to 100000");
-  return count;
-}
-
-const UNIT_MS = { ms: 1, s: 1000, m: 60_000 } as const;
-
-/** Parses a duration within bounds to milliseconds. */
-export function duration(minimumMs: number, maximumMs: number): (text: string) => number {
-  return (text) => {
-    const match = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text);
-    const unit = match?.[2] as keyof typeof UNIT_MS | undefined;
-    const ms = unit === undefined ? Number.NaN : Number(match?.[1]) * UNIT_MS[unit];
-    if (!(ms >= minimumMs && ms <= maximumMs)) {
-      throw new Error(
-        `must be a time such as 500ms, 5s or 1m, from ${minimumMs} to ${maximumMs} ms`,
-      );
-    }
-    return ms;
-  };
 }

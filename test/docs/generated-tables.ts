@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { doctorSettings } from "../../src/settings/doctor.ts";
-import { envoySettings } from "../../src/settings/envoy.ts";
+import { envoySettings } from "../../src/settings/envoy-table.ts";
 import { relaySettings } from "../../src/settings/relay.ts";
 import { allServeSettings } from "../../src/settings/serve.ts";
 import { settingRows } from "../../src/settings/table.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseDocument, type YAMLMap, type YAMLSeq } from "yaml";
+import { Document, parseDocument, Scalar, YAMLSeq, type YAMLMap } from "yaml";
 import {
   addCommentBefore,
   commentOutExamples,
@@ -15,13 +15,18 @@ function parseList(text: string) {
 }
 
 describe("moveCommentToFirstItem", () => {
-  it("lets the comment above a list go with its first item", () => {
-    const { document, list } = parseList("# of the first\n- 1\n- 2\n");
+  it.each([
+    [[0], "# of the first\n- 1\n"],
+    [[1], "- 2\n"],
+  ])("lets the comment above a list go with its first item: %j of it stay", (kept, text) => {
+    const list = new YAMLSeq();
+    list.items = [new Scalar(1), new Scalar(2)];
     list.commentBefore = " of the first";
-    document.commentBefore = null;
     moveCommentToFirstItem(list);
-    list.items.shift();
-    expect(document.toString()).toBe("- 2\n");
+    list.items = kept.map((index) => list.items[index]);
+    const document = new Document();
+    document.contents = list;
+    expect(document.toString()).toBe(text);
   });
 });
 

@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { parsePath } from "../../../src/settings/paths.ts";
+import { findSystemBundle, parseAbsolutePath, parsePath } from "../../../src/settings/paths.ts";
 
 describe("parsePath", () => {
   it.each(["key.json", "/keys/a.json", "./with space.json", "it's.pem"])("accepts %j", (text) => {
@@ -15,5 +17,19 @@ describe("parsePath", () => {
 
   it.each(["", "a\0b"])("refuses %j", (text) => {
     expect(() => parsePath(text)).toThrow(/^must be a path$/);
+  });
+});
+
+describe("parseAbsolutePath", () => {
+  it("starts at the working folder", () => {
+    expect(parseAbsolutePath("a/b")).toBe(join(process.cwd(), "a/b"));
+    expect(parseAbsolutePath("/a")).toBe("/a");
+    expect(() => parseAbsolutePath("")).toThrow("must be a path");
+  });
+});
+
+describe("findSystemBundle", () => {
+  it("finds a file", () => {
+    expect(existsSync(findSystemBundle())).toBe(true);
   });
 });
