@@ -26,7 +26,8 @@ import {
   reportToBoth,
 } from "./telemetry/server-events.ts";
 import type { Logger } from "./telemetry/logger.ts";
-import { createMetrics, createMetricsOfEnvoy, type CheckProtocol } from "./telemetry/metrics.ts";
+import { createMetrics, createMetricsOfEnvoy } from "./telemetry/metrics.ts";
+import type { CheckProtocol } from "./telemetry/request-metrics.ts";
 import { createAccountTokens } from "./tokens/account-tokens.ts";
 import { createMintQueue, type Mint } from "./tokens/mint-queue.ts";
 import type { IdToken } from "./tokens/id-token.ts";

@@ -3,7 +3,7 @@ import type { CheckRequest } from "../access/audience.ts";
 import type { CallerIdentity, Grant } from "../access/caller-rule.ts";
 import type { CheckSecret } from "../access/check-secret.ts";
 import { MintError, type MintCode, type RefusalCode } from "../system/errors.ts";
-import type { CheckOutcome } from "../telemetry/metrics.ts";
+import type { CheckOutcome } from "../telemetry/request-metrics.ts";
 import type { TokenRequest } from "../tokens/account-tokens.ts";
 import type { IdToken } from "../tokens/id-token.ts";
 import type { Authorize } from "./authorize.ts";

@@ -10,7 +10,7 @@ import {
   type NamedSecret,
 } from "./secret-discovery.ts";
 import { MintError } from "../system/errors.ts";
-import type { PushOutcome } from "../telemetry/metrics.ts";
+import type { PushOutcome } from "../telemetry/request-metrics.ts";
 import type { Authorize } from "../check/authorize.ts";
 import type { TokenRequest } from "../tokens/account-tokens.ts";
 import { clientNames } from "../access/client-names.ts";

@@ -4,11 +4,13 @@ export type RefusalCode =
   | "audience_not_allowed"
   | "caller_not_allowed"
   | "check_secret_wrong";
-export type MintCode =
-  | "mint_rejected"
-  | "mint_unavailable"
-  | "mint_timeout"
-  | "mint_invalid_answer";
+export const MINT_CODES = [
+  "mint_rejected",
+  "mint_unavailable",
+  "mint_timeout",
+  "mint_invalid_answer",
+] as const;
+export type MintCode = (typeof MINT_CODES)[number];
 export type PushCode = "push_malformed" | "push_too_large";
 
 export interface MintErrorOptions extends ErrorOptions {

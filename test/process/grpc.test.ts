@@ -15,6 +15,7 @@ import {
 import { CHECK_CALL, grpcFrame, openHttp2 } from "../support/http2-client.ts";
 import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
 import { startServer, type ServerProcess } from "../support/server-process.ts";
+import { fetchSeries } from "../support/series.ts";
 import { createServiceAccount } from "../support/service-account.ts";
 import type { TokenEndpoint } from "../support/token-endpoint.ts";
 
@@ -40,12 +41,7 @@ beforeAll(async () => {
 afterAll(() => parts.disposeAsync());
 afterEach(() => endpoint.setFault(undefined));
 
-/** The value of a series of the auth server's metrics. */
-async function metric(series: string): Promise<number> {
-  const metrics = await (await fetch(`${server.url}/metrics`)).text();
-  const line = metrics.split("\n").find((each) => each.startsWith(`idtoken_authz_${series} `));
-  return Number(line?.split(" ").at(-1));
-}
+const metric = (series: string) => fetchSeries(server.url, series);
 
 const messageOf = (audience?: string) =>
   toBinary(CheckRequestSchema, create(CheckRequestSchema, checkRequest(audience)));

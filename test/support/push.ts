@@ -1,3 +1,5 @@
+import { fetchSeries } from "./series.ts";
+
 /** The shipped configs' setting: Envoy polls again after one to two of these. */
 const SHIPPED_DELAY = /refresh_delay: 5s/g;
 
@@ -10,8 +12,6 @@ export function pollEvery(delay: string): (config: string) => string {
 }
 
 /** Reads how many pushes of an auth server have had this outcome so far. */
-export async function countPushes(url: string, outcome: string): Promise<number> {
-  const metrics = await (await fetch(`${url}/metrics`)).text();
-  const name = RegExp.escape(`idtoken_authz_pushes_total{outcome="${outcome}"}`);
-  return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(metrics)?.[1]);
+export function countPushes(url: string, outcome: string): Promise<number> {
+  return fetchSeries(url, `pushes_total{outcome="${outcome}"}`);
 }

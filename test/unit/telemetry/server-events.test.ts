@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import type { Credential } from "../../../src/credentials/credential.ts";
 import { MintError } from "../../../src/system/errors.ts";
 import { createLogger } from "../../../src/telemetry/logger.ts";
 import {
@@ -7,32 +6,13 @@ import {
   logServerEvents,
   reportToBoth,
 } from "../../../src/telemetry/server-events.ts";
-import type { IdToken } from "../../../src/tokens/id-token.ts";
-
-const AUDIENCE = "https://a.run.app";
-const token: IdToken = {
-  audience: AUDIENCE,
-  header: "Bearer eyJtoken",
-  expiresAtSeconds: 1_800_000_000,
-  obtainedAt: { wallMs: 0, monotonicMs: 0 },
-  lifeMs: 3_600_000,
-  skewMs: 0,
-};
+import { AUDIENCE, credentialOf, token } from "../../support/minted.ts";
 
 function setUp() {
   const lines: Record<string, unknown>[] = [];
   const log = createLogger("debug", { write: (line) => lines.push(JSON.parse(line)) });
   return { events: logServerEvents(log), secretEvents: logSecretEvents(log), lines };
 }
-
-const credentialOf = (principal: string): Credential => ({
-  type: "service_account",
-  principal,
-  keyId: `key of ${principal}`,
-  endpoint: new URL("https://oauth2.googleapis.com/token"),
-  mint: async () => token,
-  mintAs: () => async () => token,
-});
 
 describe("logServerEvents", () => {
   it("logs a mint without its token", () => {
