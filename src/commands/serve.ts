@@ -3,7 +3,7 @@ import { parseConfig, allServeSettings } from "../settings/serve.ts";
 import { proxyEnvironment } from "../credentials/metadata-server.ts";
 import { createLogger, openStandardOutput } from "../telemetry/logger.ts";
 import { useProxies } from "../system/proxy.ts";
-import { startServer } from "../server.ts";
+import { startServer } from "../server/server.ts";
 import { formatHelp } from "../settings/table.ts";
 
 /** The output of `serve --help`. */

@@ -10,13 +10,10 @@ import { superviseEnvoy, type EnvoyEvents, type SupervisedEnvoy } from "../envoy
 import { configVersion } from "../envoy/versions.ts";
 import { startWatchdog } from "../envoy/watchdog.ts";
 import { findFreeAddress } from "../http/listen.ts";
-import {
-  serveHealth,
-  startServer,
-  VERIFICATION_AUDIENCE,
-  type RunningServer,
-  type ServerContext,
-} from "../server.ts";
+import type { ServerContext } from "../server/context.ts";
+import { serveHealth } from "../server/endpoints.ts";
+import { startServer, type RunningServer } from "../server/server.ts";
+import { VERIFICATION_AUDIENCE } from "../server/tokens.ts";
 import { noteTrafficTag } from "../settings/envoy.ts";
 import type { UpOptions } from "../settings/up.ts";
 import type { Address, TcpAddress } from "../system/address.ts";

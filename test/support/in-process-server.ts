@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import { startServer } from "../../src/server.ts";
+import { startServer } from "../../src/server/server.ts";
 import { parseConfig } from "../../src/settings/serve.ts";
 import { formatAddress } from "../../src/system/address.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";

@@ -2,15 +2,14 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startServer } from "../../src/server.ts";
-import { parseConfig } from "../../src/settings/serve.ts";
-import { formatAddress } from "../../src/system/address.ts";
-import { StartError } from "../../src/system/errors.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
-import { createFakeClock } from "../support/fake-clock.ts";
-import { startKeyedEndpoint } from "../support/keyed-endpoint.ts";
-import { findFreePort, listenOnLoopback } from "../support/loopback.ts";
-import { runMain } from "../support/server-process.ts";
+import { startServer } from "../../../src/server/server.ts";
+import { parseConfig } from "../../../src/settings/serve.ts";
+import { formatAddress } from "../../../src/system/address.ts";
+import { StartError } from "../../../src/system/errors.ts";
+import { startKeyedEndpoint } from "../../support/keyed-endpoint.ts";
+import { findFreePort, listenOnLoopback } from "../../support/loopback.ts";
+import { createContext } from "../../support/server-context.ts";
+import { runMain } from "../../support/server-process.ts";
 
 const AUDIENCE = "https://a.run.app";
 
@@ -34,11 +33,9 @@ interface Options {
 }
 
 function setUp({ flags, env = {} }: Options) {
-  const clock = createFakeClock(Date.now());
-  const lines: { event: string }[] = [];
-  const log = createLogger("debug", { write: (line) => lines.push(JSON.parse(line)) });
+  const context = createContext(env);
   const config = parseConfig(["--drain-timeout=0s", ...flags], {});
-  return { clock, lines, start: () => startServer(config, { env, clock, log }) };
+  return { ...context, start: () => startServer(config, context) };
 }
 
 const withKey = (...flags: readonly string[]): Options => ({
