@@ -1,4 +1,4 @@
-import { isNode, LineCounter, parseDocument, type Document } from "yaml";
+import { isNode, LineCounter, parseDocument, visit, type Document } from "yaml";
 import { UsageError } from "../system/errors.ts";
 import { quote, showPath } from "../system/show.ts";
 import { parseAudiencePattern } from "./audience.ts";
@@ -26,6 +26,12 @@ export interface Policy {
 type Fields = Readonly<Record<string, unknown>>;
 type Path = readonly (string | number)[];
 
+/** What is wrong, and where in the text. */
+interface Fault {
+  readonly offset: number;
+  readonly message: string;
+}
+
 /** Reports that the value at the path breaks a rule. */
 type Report = (path: Path, rule: string, value?: unknown) => void;
 
@@ -40,13 +46,16 @@ export function parsePolicy(
 ): Policy {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
-  const faults = document.errors.map(({ pos: [offset], message }) => ({ offset, message }));
+  const faults: Fault[] = document.errors.map(({ pos: [offset], message }) => ({
+    offset,
+    message,
+  }));
   const report: Report = (path, rule, value) => {
     const shown = typeof value === "string" ? ` ${quote(value)}` : "";
     const message = `${formatPath(path)}${shown}: ${rule}`;
     faults.push({ offset: offsetOf(document, path), message });
   };
-  const root: unknown = faults.length === 0 ? document.toJS() : {};
+  const root = faults.length === 0 ? resolveAliases(document, faults) : {};
   const policy = readPolicy(root, faults.length === 0 ? report : () => {}, parseAccount);
   if (faults.length === 0) return policy;
   const lines = faults
@@ -55,6 +64,24 @@ export function parsePolicy(
       ({ offset, message }) => `${showPath(file)}:${lineCounter.linePos(offset).line}: ${message}`,
     );
   throw new UsageError(lines);
+}
+
+/** The document's value. Adds a fault for what its aliases cannot stand for. */
+function resolveAliases(document: Document, faults: Fault[]): unknown {
+  visit(document, {
+    Alias: (_key, alias) => {
+      if (alias.resolve(document) !== undefined) return;
+      const message = `${quote(`*${alias.source}`)}: a text that begins with * must be in quotes`;
+      faults.push({ offset: alias.range?.[0] ?? 0, message });
+    },
+  });
+  if (faults.length > 0) return {};
+  try {
+    return document.toJS();
+  } catch {
+    faults.push({ offset: 0, message: "the policy: its aliases stand for too many values" });
+    return {};
+  }
 }
 
 function readPolicy(root: unknown, report: Report, parseAccount: (text: string) => string): Policy {

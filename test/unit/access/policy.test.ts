@@ -111,6 +111,32 @@ extra: 1
     expect(faultsOf(text)[0]).toMatch(fault);
   });
 
+  it("refuses a name that begins with * without quotes, which YAML takes for an alias", () => {
+    const faults = faultsOf(`callers:
+  - client: *.shop.example.com
+    audiences: [https://a.run.app, *-shop]
+`);
+    const rule = "a text that begins with * must be in quotes";
+    expect(faults).toEqual([`2: "*.shop.example.com": ${rule}`, `3: "*-shop": ${rule}`]);
+  });
+
+  it("takes aliases of what is in it", () => {
+    const { callers } = parse(`callers:
+  - {client: web.example.com, audiences: &shop [https://a.run.app]}
+  - {client: cart.example.com, audiences: *shop}
+`);
+    expect(callers.map(({ audiences }) => audiences)).toEqual([
+      ["https://a.run.app"],
+      ["https://a.run.app"],
+    ]);
+  });
+
+  it("refuses aliases that stand for more and more", () => {
+    const tens = (name: string) => `[${Array(10).fill(`*${name}`).join(", ")}]`;
+    const text = `a: &a [x]\nb: &b ${tens("a")}\nc: &c ${tens("b")}\nd: &d ${tens("c")}\n`;
+    expect(faultsOf(text)).toEqual(["1: the policy: its aliases stand for too many values"]);
+  });
+
   it("shows no value that may be a secret", () => {
     const [fault] = faultsOf('callers: [{client: a.b.c, audiences: [a], impersonate: "ya29.abc"}]');
     expect(fault).toBe("1: callers[0].impersonate (value not shown): must be a service account");
