@@ -5,32 +5,25 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { runCommand } from "../support/command.ts";
 import { createLineLog } from "../support/line-log.ts";
-import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 import type { Tunnel } from "../support/tunnel.ts";
 import { startPostgresql, type PostgresqlServer } from "./postgresql-server.ts";
-import { checksum, rate, writeRandomFile } from "./random-file.ts";
+import { checksum, rate } from "./random-file.ts";
+import { startWithFile, type ServerAndFile } from "./server-and-file.ts";
 import { KIND_NAMES, startKind } from "./through-tunnel.ts";
 
 const IDLE_SECONDS = 90;
 
-const everything = new AsyncDisposableStack();
-let server: PostgresqlServer;
-let folder: string;
-let sent: string;
-let sentChecksum: string;
+let both: ServerAndFile<PostgresqlServer>;
 beforeAll(async () => {
-  folder = everything.use(await makeTemporaryFolder()).path;
-  sent = join(folder, "sent");
-  sentChecksum = await writeRandomFile(sent);
-  server = everything.use(await startPostgresql());
+  both = await startWithFile(startPostgresql);
 });
-afterAll(() => everything.disposeAsync());
+afterAll(() => both[Symbol.asyncDispose]());
 
 describe.each(KIND_NAMES)("PostgreSQL through %s", (kind) => {
   const parts = new AsyncDisposableStack();
   let tunnel: Tunnel;
   beforeAll(async () => {
-    tunnel = parts.use(await startKind(kind, server.port));
+    tunnel = parts.use(await startKind(kind, both.server.port));
   });
   afterAll(() => parts.disposeAsync());
 
@@ -56,17 +49,17 @@ describe.each(KIND_NAMES)("PostgreSQL through %s", (kind) => {
   });
 
   it("copies 200 MB in and out again without a difference", async ({ annotate }) => {
-    const [atServer, back] = [join(server.folder, "lines"), join(folder, "back")];
+    const [atServer, back] = [join(both.server.folder, "lines"), join(both.folder, "back")];
     await psql("DROP TABLE IF EXISTS lines", "CREATE UNLOGGED TABLE lines (line text)");
     const start = performance.now();
-    await psql(`\\copy lines FROM '${sent}'`);
+    await psql(`\\copy lines FROM '${both.sent}'`);
     await annotate(`COPY in: ${rate(start)}`);
     await psql(`COPY lines TO '${atServer}'`);
-    expect(await checksum(atServer)).toBe(sentChecksum);
+    expect(await checksum(atServer)).toBe(both.sentChecksum);
     const middle = performance.now();
     await psql(`\\copy lines TO '${back}'`);
     await annotate(`COPY out: ${rate(middle)}`);
-    expect(await checksum(back)).toBe(sentChecksum);
+    expect(await checksum(back)).toBe(both.sentChecksum);
   });
 
   it("delivers a notification after 90 idle seconds", async () => {
