@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readCheckSecret } from "../access/check-secret.ts";
-import { describeFinding, probeMint, probeService } from "../doctor/probe.ts";
+import { describeFinding, probeCertificates, probeMint, probeService } from "../doctor/probe.ts";
 import { findEnvoy } from "../envoy/binary.ts";
 import { needsAuthServer } from "../envoy/configs.ts";
 import { renderEnvoyConfig } from "../envoy/render.ts";
@@ -43,11 +43,15 @@ export interface Up {
 }
 
 /**
- * Starts the auth server on a private socket, makes sure that it can mint and that the service lets
- * its token in, and starts Envoy. Throws a StartError of one line for the first of these that fails.
+ * Checks the tunnel's certificates, starts the auth server on a private socket, makes sure that it
+ * can mint and that the service lets its token in, and starts Envoy. Throws a StartError of one line for the first of these that fails.
  */
 export async function startUp(options: UpOptions, context: UpContext): Promise<Up> {
   const { env, clock, step, signal, parts } = context;
+  const { certDir } = options.envoy;
+  if (certDir !== undefined) {
+    step(describeFinding(await probeCertificates(certDir, new Date(clock.now().wallMs))));
+  }
   const binary = await findEnvoy({ named: options.binary, env, onProgress: step, signal });
   step(`Envoy ${binary.version}, ${binary.path}`);
   const listen = await findFreeAddress(options.envoy.listen);
@@ -73,7 +77,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<U
   const admin = options.envoy.admin === "none" ? undefined : options.envoy.admin;
   const { text, losses } = renderEnvoyConfig(options.name, {
     ...options.envoy,
-    secretsDir: await followCertificates(options.envoy.certDir, paths.secrets),
+    secretsDir: await followCertificates(certDir, paths.secrets),
     listen,
     authz,
     admin: admin ?? { kind: "unix", path: paths.admin },

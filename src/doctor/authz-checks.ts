@@ -4,7 +4,11 @@ import type { AuthServerAddress } from "../envoy/values.ts";
 import { formatAddress, type Address, type TcpAddress } from "../system/address.ts";
 import { StartError } from "../system/errors.ts";
 import { judgeAnswer } from "./authz-answer.ts";
-import { checkAuthzFiles, type AuthzFiles } from "./authz-files.ts";
+import {
+  checkCertificateFiles,
+  type CertificateFiles,
+  type CertificateUse,
+} from "./certificate-files.ts";
 import { CheckFailure, type Checklist, type Finding } from "./checklist.ts";
 import { describeTls } from "./endpoint-checks.ts";
 import type { Minted } from "./mint-check.ts";
@@ -19,6 +23,11 @@ export interface AuthzOptions {
   readonly audience: string | undefined;
   readonly timeoutMs: number;
 }
+
+const OF_AUTH_SERVER: CertificateUse = {
+  server: "the auth server",
+  remedy: "check --authz-cert-dir",
+};
 
 /**
  * Checks the way to an auth server as an Envoy goes it, to a token. Resolves with the token if every
@@ -35,7 +44,9 @@ export async function checkAuthServer(
   }
   const isTls = authz.kind === "https";
   const files = isTls
-    ? await check("certs", authzCertDir, (folder) => checkAuthzFiles(folder, new Date()))
+    ? await check("certs", authzCertDir, (folder) =>
+        checkCertificateFiles(folder, OF_AUTH_SERVER, new Date()),
+      )
     : undefined;
   const address = await check("dns", tcpOf(authz), (to) => resolve(to, options));
   const socket = await check("tcp", address, (to) => open(to, options));
@@ -74,7 +85,7 @@ async function open(to: Address, { timeoutMs }: AuthzOptions): Promise<Finding<S
 }
 
 async function secure(
-  { files, socket }: { readonly files: AuthzFiles; readonly socket: Socket },
+  { files, socket }: { readonly files: CertificateFiles; readonly socket: Socket },
   { host }: TcpAddress | Extract<AuthServerAddress, { kind: "https" }>,
   { timeoutMs, authzCertDir }: AuthzOptions,
 ): Promise<Finding<Socket>> {
@@ -92,7 +103,7 @@ async function secure(
 
 async function getToken(
   socket: Socket,
-  files: AuthzFiles | undefined,
+  files: CertificateFiles | undefined,
   { authz, audience, checkSecretFile, timeoutMs }: AuthzOptions,
 ): Promise<Finding<Minted>> {
   const whom = authz.kind === "https" ? `${authz.host}:${authz.port}` : formatAddress(authz);
@@ -124,7 +135,11 @@ async function readSecret(path: string | undefined): Promise<string | undefined>
 }
 
 /** With TLS 1.3, a client learns only by its first read that its certificate was not accepted. */
-function describeClosed(error: unknown, whom: string, files: AuthzFiles | undefined): unknown {
+function describeClosed(
+  error: unknown,
+  whom: string,
+  files: CertificateFiles | undefined,
+): unknown {
   if (!(error instanceof CheckFailure)) return error;
   const code = String(error.facts?.["code"]);
   if (!/^(?:ECONNRESET|EPIPE)$|ALERT/.test(code)) return error;

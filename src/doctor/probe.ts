@@ -1,5 +1,6 @@
 import type { IdToken } from "../tokens/id-token.ts";
 import { StartError } from "../system/errors.ts";
+import { checkCertificateFiles } from "./certificate-files.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { describeMint, type Minted } from "./mint-check.ts";
 import { callService, type ServiceOptions } from "./service-check.ts";
@@ -8,6 +9,15 @@ import { callService, type ServiceOptions } from "./service-check.ts";
 export interface TokenGiver {
   readonly token: (audience: string) => IdToken | Promise<IdToken>;
   readonly credential: { readonly principal: string };
+}
+
+/** Checks the client's certificates of a tunnel. Throws a StartError of one line, with what to do. */
+export async function probeCertificates(folder: string, now: Date): Promise<Finding<unknown>> {
+  const use = {
+    server: "the tunnel server",
+    remedy: "check --cert-dir; certs DIR makes the certificates of both ends",
+  };
+  return orStartError(() => checkCertificateFiles(folder, use, now));
 }
 
 /** Mints one token. Throws a StartError of one line, with what to do. */

@@ -27,11 +27,12 @@ async function start(
   writeEnvoy: (folder: string) => Promise<string>,
   flags: readonly string[] = [],
   signal = new AbortController().signal,
+  name = "gateway",
 ) {
   const { path: folder } = parts.use(await makeTemporaryFolder());
   const options = parseUpFlags(
     [
-      "gateway",
+      name,
       `--service-url=${SERVICE_URL}`,
       "--service-ca=/ca",
       "--listen=127.0.0.1:0",
@@ -74,6 +75,20 @@ it("a credential that cannot be read is a StartError, and Envoy is not started",
   const { starting, steps } = await start(writeFailingEnvoy, ["--credentials=/none.json"]);
   await expect(starting).rejects.toThrow(/^\/none\.json: /);
   expect(steps).toHaveLength(1);
+});
+
+it("a tunnel without its certificates is a StartError with what to do, before anything starts", async () => {
+  const { signal } = new AbortController();
+  const { starting, steps } = await start(
+    writeStandInEnvoy,
+    ["--cert-dir=/none"],
+    signal,
+    "tunnel-client-push",
+  );
+  await expect(starting).rejects.toThrow(
+    /^\/none\/ca\.crt: the CA of the tunnel server .* no such file → check --cert-dir; certs DIR/,
+  );
+  expect(steps).toEqual([]);
 });
 
 it("no further step begins once the start is aborted", async () => {

@@ -3,7 +3,8 @@ import type { RequestListener } from "node:http";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { probeMint, probeService } from "../../../src/doctor/probe.ts";
+import { probeCertificates, probeMint, probeService } from "../../../src/doctor/probe.ts";
+import { createSet, ownersOf } from "../../../src/envoy/certificate-set.ts";
 import { createCertificateAuthority } from "../../../src/envoy/certificates.ts";
 import { MintError, StartError } from "../../../src/system/errors.ts";
 import { listenOnLoopback } from "../../support/loopback.ts";
@@ -60,6 +61,19 @@ describe("the call of the service before up is ready", () => {
   ])("fails for %i, on one line with the remedy", async (status, remedy) => {
     await expect(probe(status)).rejects.toThrow(StartError);
     await expect(probe(status)).rejects.toThrow(remedy);
+  });
+});
+
+describe("the look at a tunnel's certificates before up starts", () => {
+  it("finds whom the client's is for, and fails on one line if one is missing", async () => {
+    await using folder = await makeTemporaryFolder();
+    const probing = () => probeCertificates(folder.path, new Date());
+    await expect(probing()).rejects.toThrow(StartError);
+    await expect(probing()).rejects.toThrow(/ca\.crt: .* → check --cert-dir; certs DIR/);
+    for (const { name, text } of await createSet(ownersOf([]), false)) {
+      await writeFile(join(folder.path, name), text);
+    }
+    expect((await probing()).message).toContain("client.crt is for DNS:tunnel-client");
   });
 });
 

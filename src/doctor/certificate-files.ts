@@ -5,29 +5,42 @@ import { StartError } from "../system/errors.ts";
 import { readOnce } from "../system/small-file.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 
-/** What Envoy needs for an auth server over TLS, in PEM. */
-export interface AuthzFiles {
+/** What Envoy needs for mutual TLS with a server, in PEM. */
+export interface CertificateFiles {
   readonly ca: string;
   readonly identity: { readonly cert: string; readonly key: string };
   /** DNS names and URIs of the client's certificate. */
   readonly names: readonly string[];
 }
 
+/** Whose server the files are for. */
+export interface CertificateUse {
+  readonly server: string;
+  /** What to do about a file that cannot be read. */
+  readonly remedy: string;
+}
+
 const DAY_MS = 86_400_000;
 /** What is left of a certificate when it should have been renewed. */
 const SOON_MS = 7 * DAY_MS;
 
-/** Checks the files in a folder that `--authz-cert-dir` names. */
-export async function checkAuthzFiles(folder: string, now: Date): Promise<Finding<AuthzFiles>> {
+/** Checks ca.crt, client.crt and client.key in a folder. Throws a CheckFailure with a remedy. */
+export async function checkCertificateFiles(
+  folder: string,
+  { server, remedy }: CertificateUse,
+  now: Date,
+): Promise<Finding<CertificateFiles>> {
   const path = (name: string) => join(folder, name);
-  const ca = await read(path("ca.crt"), "the CA of the auth server");
-  const cert = await read(path("client.crt"), "the client's certificate");
-  const key = await read(path("client.key"), "the client's key");
+  const ca = await read(path("ca.crt"), `the CA of ${server}`, remedy);
+  const cert = await read(path("client.crt"), "the client's certificate", remedy);
+  const key = await read(path("client.key"), "the client's key", remedy);
   parseCertificate(ca, path("ca.crt"));
   const certificate = parseCertificate(cert, path("client.crt"));
   if (!isKeyOf(certificate, key)) {
-    const remedy = "replace both files with a pair that was issued together";
-    throw new CheckFailure(`${path("client.key")} is not the key of client.crt`, remedy);
+    throw new CheckFailure(
+      `${path("client.key")} is not the key of client.crt`,
+      "replace both files with a pair that was issued together",
+    );
   }
   const names = parseNames(certificate.subjectAltName ?? "");
   return {
@@ -37,12 +50,12 @@ export async function checkAuthzFiles(folder: string, now: Date): Promise<Findin
   };
 }
 
-async function read(path: string, what: string): Promise<string> {
+async function read(path: string, what: string, remedy: string): Promise<string> {
   try {
     return (await readOnce(path, what)).bytes.toString("utf8");
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
-    throw new CheckFailure(error.message, "check --authz-cert-dir");
+    throw new CheckFailure(error.message, remedy);
   }
 }
 
