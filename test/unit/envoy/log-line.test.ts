@@ -5,8 +5,23 @@ it.each([
   ["warning|upstream|gone", { level: "warn", text: "upstream: gone" }],
   ["error|config|a|b", { level: "error", text: "config: a|b" }],
   ["critical|main|", { level: "fatal", text: "main: " }],
+  [
+    String.raw`error|main|cannot bind \'127.0.0.1:80\'\tnow`,
+    { level: "error", text: String.raw`main: cannot bind '127.0.0.1:80'\tnow` },
+  ],
 ])("reads %s with its level and its logger", (line, expected) => {
   expect(parseLogLine(line)).toEqual(expected);
+});
+
+it("takes a warning of the field that every gateway uses for no more than information", () => {
+  const text = String.raw`field \\'a.allow_custom_methods\\' is marked as work-in-progress. API`;
+  expect(parseLogLine(`warning|misc|${text}`)).toEqual({
+    level: "info",
+    text: "misc: field 'a.allow_custom_methods' is marked as work-in-progress. API",
+  });
+  expect(parseLogLine("warning|misc|field 'a.other' is marked as work-in-progress").level).toBe(
+    "warn",
+  );
 });
 
 it.each(["envoy: error while loading shared libraries: libm.so.6", "", "warning", "loud|main|x"])(
