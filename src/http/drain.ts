@@ -48,6 +48,8 @@ export function prepareDrain(
     const cancelDeadline = clock.schedule(timeoutMs, () => {
       server.closeAllConnections();
       http2.destroy();
+      // Those in a TLS handshake belong to neither yet.
+      for (const socket of sockets) socket.destroy();
     });
     const { promise: graceOver, resolve } = Promise.withResolvers<void>();
     const cancelGrace = clock.schedule(Math.min(GRACE_MS, timeoutMs), resolve);

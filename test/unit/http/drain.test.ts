@@ -11,8 +11,7 @@ const NO_HTTP2 = { announceEnd: () => {}, close: () => {}, destroy: () => {} };
 const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /** A server whose requests the test answers itself. */
-async function setUp() {
-  const server = createServer();
+async function setUp(server = createServer()) {
   const clock = createFakeClock();
   const drain = prepareDrain(server, NO_HTTP2, clock);
   const port = await listenOnLoopback(server);
@@ -79,4 +78,15 @@ it("cuts an open request off when the timeout is over", async () => {
   clock.advance(10_000);
   await drained;
   expect(await text(socket).catch(() => "reset")).toMatch(/^(?:reset)?$/);
+});
+
+it("cuts a connection off that is still in its TLS handshake when the timeout is over", async () => {
+  // The server takes over no connection before the end of its handshake.
+  const { clock, drain, open } = await setUp(createServer().removeAllListeners("connection"));
+  const socket = await open();
+  const drained = drain(10_000);
+  clock.advance(10_000);
+  await drained;
+  await once(socket.resume(), "close");
+  expect(clock.armed()).toEqual([]);
 });
