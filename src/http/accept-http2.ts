@@ -43,8 +43,10 @@ export function acceptHttp2(
 
   function onHttp2(socket: Socket): void {
     loaded ??= load();
+    // Nobody else listens to the connection until it is accepted. If it is reset, it is destroyed.
+    socket.on("error", () => {});
     loaded
-      .then(({ accept }) => accept(socket))
+      .then(({ accept }) => (socket.destroyed ? undefined : accept(socket)))
       .catch((error: unknown) => {
         onFault(error);
         socket.destroy();

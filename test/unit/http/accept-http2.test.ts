@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { afterAll, expect, it } from "vitest";
 import { acceptHttp2 } from "../../../src/http/accept-http2.ts";
 import { listen } from "../../../src/http/listen.ts";
@@ -10,13 +10,14 @@ import { CHECK_CALL, openHttp2 } from "../../support/http2-client.ts";
 const parts = new AsyncDisposableStack();
 afterAll(() => parts.disposeAsync());
 
-async function setUp(failure?: Error) {
+async function setUp({ failure, until }: { failure?: Error; until?: Promise<void> } = {}) {
   const { app } = await buildTestApp();
   const errors: unknown[] = [];
   let loads = 0;
   const http2 = acceptHttp2(app, {
     loadGrpc: async () => {
       loads += 1;
+      await until;
       if (failure !== undefined) throw failure;
       return (stream) =>
         stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true });
@@ -28,7 +29,7 @@ async function setUp(failure?: Error) {
     http2.destroy();
     await app.close();
   });
-  return { http2, address, errors, loads: () => loads };
+  return { app, http2, address, errors, loads: () => loads };
 }
 
 it("loads gRPC once, at the first HTTP/2 connection", async () => {
@@ -46,11 +47,29 @@ it("loads gRPC once, at the first HTTP/2 connection", async () => {
 
 it("reports an error of loading and closes the connection", async () => {
   const failure = new Error("missing");
-  const { address, errors } = await setUp(failure);
+  const { address, errors } = await setUp({ failure });
   using client = openHttp2(address);
   await expect(client.request({})).rejects.toThrow(/closed|reset/i);
   expect(errors).toEqual([failure]);
   expect((await fetch(`http://${address}/check`)).status).toBe(200);
+});
+
+it("survives the reset of a connection that waits for the loading", async () => {
+  const { promise: until, resolve } = Promise.withResolvers<void>();
+  const { app, address, errors, loads } = await setUp({ until });
+  const accepted = once(app.server, "connection") as Promise<[Socket]>;
+  const client = connect(Number(address.split(":")[1]), "127.0.0.1");
+  client.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  const [socket] = await accepted;
+  // Not by once(), which would listen to errors.
+  const closed = new Promise((done) => socket.on("close", done));
+  await expect.poll(loads).toBe(1);
+  client.resetAndDestroy();
+  await closed;
+  resolve();
+  using other = openHttp2(address);
+  expect((await other.request({ ":path": "/livez" })).status).toBe(200);
+  expect(errors).toEqual([]);
 });
 
 it("announces an end that began before the first connection", async () => {
