@@ -7,6 +7,7 @@ import type { CheckOutcome } from "../telemetry/request-metrics.ts";
 import type { TokenRequest } from "../tokens/account-tokens.ts";
 import type { IdToken } from "../tokens/id-token.ts";
 import type { Authorize } from "./authorize.ts";
+import type { TakeTurn } from "./fair-turns.ts";
 
 /** A check request, whatever its protocol. */
 export interface Check extends CheckRequest, CallerIdentity {
@@ -27,6 +28,8 @@ export interface DecisionOptions {
   /** Without it, anyone who can reach the server is answered. */
   readonly secret?: Pick<CheckSecret, "matches"> | undefined;
   readonly authorize: Authorize;
+  /** Undefined if callers are not told apart: requests then go on as they arrive. */
+  readonly takeTurn: TakeTurn | undefined;
   /** Rejects with a MintError. */
   readonly token: (request: TokenRequest) => IdToken | Promise<IdToken>;
   /** Called for each check; `caller` is its entry in the policy, if there is one. */
@@ -44,7 +47,17 @@ export interface Denial extends CheckRequest, CallerIdentity {
 
 /** Creates the decision that every check goes through, over HTTP and gRPC alike. */
 export function createDecision(options: DecisionOptions): DecideCheck {
-  const { secret, authorize, token, checked, denied } = options;
+  const { secret, authorize, takeTurn, token, checked, denied } = options;
+
+  /** Runs the rest of a check, when it is the caller's turn. */
+  function inTurn(
+    { caller = "" }: Grant,
+    rest: () => Decision | Promise<Decision>,
+  ): Decision | Promise<Decision> {
+    const turn = takeTurn?.(caller);
+    // No promise without a need: the answer leaves in the same turn of the event loop.
+    return turn === undefined ? rest() : turn.then(rest);
+  }
 
   return (check) => {
     const startedMs = performance.now();
@@ -56,22 +69,23 @@ export function createDecision(options: DecisionOptions): DecideCheck {
       return decision;
     }
 
-    if ("refused" in grant) {
-      const code = grant.refused;
-      const { named, host, client, principal } = check;
-      denied({ code, caller, named, host, client, principal });
-      return finish(code, { denied: code });
-    }
-    const found = token(grant);
-    // No promise for a cached token: the answer leaves in the same turn of the event loop.
-    if (!(found instanceof Promise)) return finish("ok", { token: found });
-    return found.then(
-      (minted) => finish("ok", { token: minted }),
-      (error: unknown) => {
-        if (!(error instanceof MintError)) throw error;
-        return finish(error.code, { failed: error.code });
-      },
-    );
+    return inTurn(grant, () => {
+      if ("refused" in grant) {
+        const code = grant.refused;
+        const { named, host, client, principal } = check;
+        denied({ code, caller, named, host, client, principal });
+        return finish(code, { denied: code });
+      }
+      const found = token(grant);
+      if (!(found instanceof Promise)) return finish("ok", { token: found });
+      return found.then(
+        (minted) => inTurn(grant, () => finish("ok", { token: minted })),
+        (error: unknown) => {
+          if (!(error instanceof MintError)) throw error;
+          return inTurn(grant, () => finish(error.code, { failed: error.code }));
+        },
+      );
+    });
   };
 }
 

@@ -2,6 +2,7 @@ import { createAudienceRule } from "../access/audience.ts";
 import { openCheckSecret, type CheckSecret } from "../access/check-secret.ts";
 import type { TlsFiles } from "../access/tls-files.ts";
 import { createAuthorize, type Authorize } from "../check/authorize.ts";
+import { createFairTurns, type TakeTurn } from "../check/fair-turns.ts";
 import { canonicalAccount } from "../credentials/impersonation.ts";
 import type { Config } from "../settings/serve.ts";
 import { logPolicyEvents, logSecretEvents, logTlsEvents } from "../telemetry/server-events.ts";
@@ -12,6 +13,8 @@ import type { ServerContext } from "./context.ts";
 export interface Access {
   readonly secret: CheckSecret | undefined;
   readonly authorize: Authorize;
+  /** Is fair to the callers that a policy tells apart. */
+  readonly takeTurn: TakeTurn | undefined;
   readonly tls: TlsFiles | undefined;
   /** Reads the check secret, the certificates and the policy again. */
   readonly reload: () => void;
@@ -53,7 +56,8 @@ export async function openAccess(
     void policy?.reload();
   }
 
-  return { secret, authorize, tls, reload };
+  const takeTurn = policy === undefined ? undefined : createFairTurns();
+  return { secret, authorize, takeTurn, tls, reload };
 }
 
 /** Opens the certificates for TLS, if there are any. Throws a StartError when they cannot be used. */

@@ -19,7 +19,7 @@ import type { Tokens } from "./tokens.ts";
 export async function buildEndpoints(
   config: Config,
   { metrics, own, tokens }: Tokens,
-  { secret, authorize, tls }: Access,
+  { secret, authorize, takeTurn, tls }: Access,
   draining: AbortSignal,
   context: ServerContext,
 ): Promise<{ readonly main: Endpoint; readonly admin: Endpoint }> {
@@ -30,6 +30,7 @@ export async function buildEndpoints(
     createDecision({
       secret,
       authorize,
+      takeTurn,
       token,
       checked: (outcome, durationMs, caller) =>
         metrics.checked(protocol, outcome, durationMs, caller),

@@ -3,12 +3,15 @@ import type { MintError } from "../system/errors.ts";
 import { createBackoff, jitter } from "./backoff.ts";
 import { freshness, latestPushShare, type IdToken } from "./id-token.ts";
 import type { MintReason } from "./mint-queue.ts";
+import { MintQueueFull } from "./not-attempted.ts";
 
 export interface CachedTokenOptions {
   /** Whether it is renewed for as long as the server runs, or only while it is used. */
   readonly always: boolean;
-  /** Mints one token, within a timeout. Rejects with a MintError. */
-  readonly mint: (reason: MintReason) => Promise<IdToken>;
+  /** Mints one token for a caller, within a timeout. Rejects with a MintError. */
+  readonly mint: (reason: MintReason, caller: string) => Promise<IdToken>;
+  /** Called when another caller waits for the mint, too. */
+  readonly join: (caller: string) => void;
   /** The first token, if there is one already. */
   readonly seed: IdToken | undefined;
   /** Share of a token's life after which it is renewed, jittered by 10 %. */
@@ -23,9 +26,9 @@ export interface CachedToken {
   /**
    * The token if it is unexpired, else a promise of the next one, which rejects with a MintError.
    * A token of which only the wall clock says that it has expired is served once the issuer has
-   * been asked for a new one in vain.
+   * been asked for a new one in vain. `caller` is empty if callers are not told apart.
    */
-  readonly get: () => IdToken | Promise<IdToken>;
+  readonly get: (caller?: string) => IdToken | Promise<IdToken>;
   /** From now on renews early enough for a reader that polls and uses the token in between. */
   readonly renewForPush: () => void;
   /** The unexpired token, if any, and the last failure since the last success. */
@@ -33,12 +36,10 @@ export interface CachedToken {
     readonly token: IdToken | undefined;
     readonly error: MintError | undefined;
   };
-  /** Whether a mint is running or waiting for its turn. */
-  readonly isPending: () => boolean;
   /** Forgets past failures, since a new key may work. */
   readonly forgetFailures: () => void;
   /** Ends the renewal. Callers that wait for a mint get the successor's token, if there is one. */
-  readonly stop: (successor?: () => IdToken | Promise<IdToken>) => void;
+  readonly stop: (successor?: CachedToken["get"]) => void;
 }
 
 /** A token with its life, which is counted anew after the wall clock was set. */
@@ -60,25 +61,34 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
   let isPushed = false;
   let pending: PromiseWithResolvers<IdToken> | undefined;
   let usedAt = clock.now();
+  let usedBy = "";
   let cancelTimer = () => {};
   let isStopped = false;
   let isHandedOver = false;
   if (options.seed !== undefined) adopt(options.seed);
 
-  function get(): IdToken | Promise<IdToken> {
+  function get(caller = ""): IdToken | Promise<IdToken> {
     const now = clock.now();
     usedAt = now;
+    usedBy = caller;
     const state = cached === undefined ? "expired" : freshness(cached, now, dueAt);
-    if (cached === undefined || state === "expired") return pending?.promise ?? mintUnlessPaused();
-    if (state === "doubtful") return pending?.promise ?? renew("renewal");
+    if (cached === undefined || state === "expired") return joinPending() ?? mintUnlessPaused();
+    if (state === "doubtful") return joinPending() ?? renew("renewal");
     // The old token is still good; a failed renewal reports itself.
     if (state === "due" && pending === undefined && backoff.leftMs() === 0) void renew("renewal");
     return cached.token;
   }
 
+  function joinPending(): Promise<IdToken> | undefined {
+    if (pending !== undefined) options.join(usedBy);
+    return pending?.promise;
+  }
+
   function mintUnlessPaused(): Promise<IdToken> {
     const error = backoff.error();
-    return error !== undefined && backoff.leftMs() > 0 ? Promise.reject(error) : renew("cold");
+    if (error === undefined || backoff.leftMs() === 0) return renew("cold");
+    const isOfAnother = error instanceof MintQueueFull && error.caller !== usedBy;
+    return isOfAnother ? renew("cold") : Promise.reject(error);
   }
 
   function renew(reason: MintReason): Promise<IdToken> {
@@ -95,7 +105,7 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
     reason: MintReason,
   ): Promise<void> {
     try {
-      const minted = await options.mint(reason);
+      const minted = await options.mint(reason, usedBy);
       if (isHandedOver) return;
       pending = undefined;
       adopt(minted);
@@ -174,7 +184,6 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
       token: lifeLeftMs(clock.now()) > 0 ? cached?.token : undefined,
       error: backoff.error(),
     }),
-    isPending: () => pending !== undefined,
     forgetFailures: () => {
       if (backoff.error() === undefined) return;
       backoff.reset();
@@ -185,7 +194,7 @@ export function createCachedToken(options: CachedTokenOptions): CachedToken {
       cancelTimer();
       if (successor === undefined || pending === undefined) return;
       isHandedOver = true;
-      pending.resolve(successor());
+      pending.resolve(successor(usedBy));
     },
   };
 }

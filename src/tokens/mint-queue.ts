@@ -1,8 +1,8 @@
-import PQueue from "p-queue";
-import { elapsedMs, type Clock } from "../system/clock.ts";
+import { elapsedMs, type Clock, type Instant } from "../system/clock.ts";
 import { MintError } from "../system/errors.ts";
 import type { IdToken } from "./id-token.ts";
-import { MintNotAttempted, MintQueueFull } from "./not-attempted.ts";
+import { createMintSlots, type Slot } from "./mint-slots.ts";
+import { MintNotAttempted } from "./not-attempted.ts";
 import { createRefusals } from "./refusals.ts";
 
 /** Exchanges a credential for an ID token, once. Rejects with a MintError. */
@@ -42,6 +42,8 @@ export interface MintQueue {
     reason: MintReason,
     caller?: string,
   ) => Promise<IdToken>;
+  /** Says that another caller waits for this mint, too: it runs when it is the turn of either. */
+  readonly join: (mint: Mint, audience: string, caller: string) => void;
   /** Aborts every mint, running or waiting, and reports no further result. */
   readonly close: () => void;
 }
@@ -57,66 +59,62 @@ export interface MintQueueOptions {
   readonly events: MintEvents;
 }
 
-/** Enough to warm many audiences soon, few enough for the token endpoint's quotas. */
-const MAX_CONCURRENT_MINTS = 8;
-/** A flood of other audiences leaves the rest to the configured ones. */
-const MAX_CONCURRENT_OTHERS = 6;
-/** If callers are told apart, a flood of one leaves the rest to the other callers. */
-const MAX_CONCURRENT_PER_CALLER = 2;
 /** Mints that verify a new credential come after those that a check waits for. */
 const PRIORITY = { cold: 1, renewal: 1, swap: 0 };
-/** Before all mints of other audiences. */
-const CONFIGURED_PRIORITY = 2;
+/** Beyond this share of its timeout, a mint that has been waiting has no time left for an answer. */
+const MAX_WAIT = 0.95;
 
 interface MintRequest {
   readonly audience: string;
   readonly reason: MintReason;
   /** Empty if callers are not told apart. */
   readonly caller: string;
+  readonly startedAt: Instant;
 }
 
 /** Creates the queue that all mints go through: it limits, times and reports them. */
 export function createMintQueue(options: MintQueueOptions): MintQueue {
   const { clock, events, mintTimeoutMs } = options;
-  const slots = new PQueue({ concurrency: MAX_CONCURRENT_MINTS });
-  const others = new PQueue({ concurrency: MAX_CONCURRENT_OTHERS });
-  const byCaller = new Map<string, PQueue>();
+  const slots = createMintSlots(options.maxWaiting);
+  const running = new WeakMap<Mint, Map<string, Slot<IdToken>>>();
   const open = new Set<AbortController>();
   const refusals = createRefusals<Mint>(clock);
   let closed = false;
+  const timeout = () => new MintError("mint_timeout", `no answer within ${mintTimeoutMs} ms`);
 
   /** Runs a mint when it is its turn, unless the signal is aborted first. */
-  function enqueue(
-    { audience, reason, caller }: MintRequest,
+  async function runInSlot(
+    mint: Mint,
+    { audience, reason, caller, startedAt }: MintRequest,
     signal: AbortSignal,
-    task: () => Promise<IdToken>,
   ): Promise<IdToken> {
-    const priority = PRIORITY[reason];
-    if (options.configured.has(audience)) {
-      return slots.add(task, { signal, priority: CONFIGURED_PRIORITY + priority });
+    const ofMint = running.get(mint) ?? new Map<string, Slot<IdToken>>();
+    running.set(mint, ofMint);
+    const start = async () => {
+      if (elapsedMs(startedAt, clock.now()) > mintTimeoutMs * MAX_WAIT) throw timeout();
+      return exchange(mint, audience, signal);
+    };
+    const slot = slots.run(start, {
+      isConfigured: options.configured.has(audience),
+      caller,
+      priority: PRIORITY[reason],
+      signal,
+    });
+    ofMint.set(audience, slot);
+    try {
+      return await slot.result;
+    } finally {
+      if (ofMint.get(audience) === slot) ofMint.delete(audience);
     }
-    const first = caller === "" ? others : queueOf(caller);
-    if (first.size >= options.maxWaiting) throw new MintQueueFull();
-    const how = { signal, priority };
-    const inSlot = () => slots.add(task, how);
-    return first.add(first === others ? inSlot : () => others.add(inSlot, how), how);
-  }
-
-  function queueOf(caller: string): PQueue {
-    const queue = byCaller.get(caller) ?? new PQueue({ concurrency: MAX_CONCURRENT_PER_CALLER });
-    byCaller.set(caller, queue);
-    return queue;
   }
 
   async function runInTime(mint: Mint, request: MintRequest): Promise<IdToken> {
     const deadline = new AbortController();
     const { signal } = deadline;
-    const cancel = clock.schedule(mintTimeoutMs, () =>
-      deadline.abort(new MintError("mint_timeout", `no answer within ${mintTimeoutMs} ms`)),
-    );
+    const cancel = clock.schedule(mintTimeoutMs, () => deadline.abort(timeout()));
     open.add(deadline);
     try {
-      return await enqueue(request, signal, () => exchange(mint, request.audience, signal));
+      return await runInSlot(mint, request, signal);
     } catch (cause) {
       if (cause instanceof MintError) throw cause;
       throw new MintError("mint_unavailable", "the exchange failed unexpectedly", { cause });
@@ -147,7 +145,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     const startedAt = clock.now();
     const durationMs = () => Math.round(elapsedMs(startedAt, clock.now()));
     try {
-      const token = await runInTime(mint, { audience, reason, caller });
+      const token = await runInTime(mint, { audience, reason, caller, startedAt });
       if (!closed) {
         events.minted({ token, reason, durationMs: durationMs() });
         events.clockCompared(token.skewMs);
@@ -165,6 +163,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
 
   return {
     run,
+    join: (mint, audience, caller) => running.get(mint)?.get(audience)?.join(caller),
     close: () => {
       closed = true;
       for (const deadline of open) {

@@ -17,11 +17,14 @@ export class BackoffRunning extends MintNotAttempted {
   }
 }
 
-/** Too many mints are waiting for their turn. */
+/** Too many mints of a caller are waiting for their turn. */
 export class MintQueueFull extends MintNotAttempted {
   readonly retryInMs = 1000;
+  /** Empty if callers are not told apart. */
+  readonly caller: string;
 
-  constructor() {
+  constructor(caller: string) {
     super("mint_unavailable", "too many audiences are waiting for a token");
+    this.caller = caller;
   }
 }

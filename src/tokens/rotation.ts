@@ -18,7 +18,7 @@ export interface Rotation {
 
 export interface VerifierOptions {
   readonly mint: Mint;
-  readonly queue: MintQueue;
+  readonly queue: Pick<MintQueue, "run">;
   /** Audiences whose tokens it must have. */
   readonly required: readonly string[];
   /** Audiences whose tokens it should have, if they can be minted soon. */

@@ -70,7 +70,6 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const others = new Map<string, CachedToken>();
   const recent = createRecentAudiences({
     max: maxAudiences,
-    isPinned: (audience) => others.get(audience)?.isPending() === true,
     onDropped: (audience) => {
       others.get(audience)?.stop();
       others.delete(audience);
@@ -78,35 +77,32 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   });
   const all = () => [...configured, ...others];
 
-  function create(
-    audience: string,
-    always: boolean,
-    { caller = "", seed }: { readonly caller?: string; readonly seed?: IdToken | undefined } = {},
-  ): CachedToken {
+  function create(audience: string, always: boolean, seed?: IdToken): CachedToken {
     return createCachedToken({
       always,
       seed,
       refreshAt,
       clock,
-      mint: (reason) => {
-        recent.trim();
-        return queue.run(mint, audience, reason, caller).finally(recent.trim);
+      mint: (reason, caller) => {
+        const minted = queue.run(mint, audience, reason, caller);
+        return reason === "cold" ? minted.finally(recent.pin(audience)) : minted;
       },
+      join: (caller) => queue.join(mint, audience, caller),
       onIdle: () => recent.drop(audience),
     });
   }
 
-  function find(audience: string, caller = ""): CachedToken {
+  function find(audience: string): CachedToken {
     const known = configured.get(audience) ?? others.get(audience);
     if (known !== undefined) return known;
-    const cached = create(audience, false, { caller });
+    const cached = create(audience, false);
     others.set(audience, cached);
     return cached;
   }
 
   function use(audience: string, caller = ""): CachedToken {
     if (!configured.has(audience)) recent.use(audience, caller);
-    return find(audience, caller);
+    return find(audience);
   }
 
   function prepareKey(next: Mint): Rotation {
@@ -135,25 +131,25 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     mint = next;
     const replaced = all();
     for (const audience of configured.keys()) {
-      configured.set(audience, create(audience, true, { seed: tokens.get(audience) }));
+      configured.set(audience, create(audience, true, tokens.get(audience)));
     }
     for (const audience of others.keys()) {
       const seed = tokens.get(audience);
       if (seed === undefined) others.delete(audience);
-      else others.set(audience, create(audience, false, { seed }));
+      else others.set(audience, create(audience, false, seed));
     }
     for (const [audience, cached] of replaced) {
-      cached.stop(() => find(audience).get());
+      cached.stop((caller) => find(audience).get(caller));
       if (!configured.has(audience) && !others.has(audience)) recent.drop(audience);
     }
   }
 
   return {
-    token: (audience, caller) => use(audience, caller).get(),
+    token: (audience, caller) => use(audience, caller).get(caller),
     tokenToPush: (audience, caller) => {
       const cached = use(audience, caller);
       cached.renewForPush();
-      return cached.get();
+      return cached.get(caller);
     },
     readiness: () => [...configured].map(([audience, cached]) => ({ audience, ...cached.peek() })),
     size: () => configured.size + others.size,

@@ -39,6 +39,7 @@ export async function buildTestApp(
   const app = await buildApp({
     check: {
       decide: createDecision({
+        takeTurn: undefined,
         ...access,
         checked: (outcome) => checks.push(outcome),
         denied: () => {},

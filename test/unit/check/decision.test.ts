@@ -19,6 +19,7 @@ function setUp(options: Partial<DecisionOptions> = {}) {
   const asked: unknown[] = [];
   const denials: unknown[] = [];
   const decide = createDecision({
+    takeTurn: undefined,
     authorize: createAudienceRule({ configured: [A], allowed: [], fromHost: false }),
     token: (request) => {
       asked.push(request);
@@ -88,6 +89,54 @@ it("a caller's denial names it for the audit, and no check secret", () => {
   void decide({ ...bare, secret: "open sesame" });
   expect(denials).toMatchObject([{ code: "audience_not_allowed", caller: "web" }]);
   expect(JSON.stringify(denials)).not.toContain("sesame");
+});
+
+it("a check waits for its caller's turn before it asks for a token, and before its answer", async () => {
+  const turns: PromiseWithResolvers<void>[] = [];
+  const takeTurn = (caller: string) => {
+    expect(caller).toBe("web");
+    const turn = Promise.withResolvers<void>();
+    turns.push(turn);
+    return turn.promise;
+  };
+  const authorize = () => ({ audience: A, caller: "web" });
+  const mint = Promise.withResolvers<typeof token>();
+  const asked: string[] = [];
+  const { decide, outcomes } = setUp({
+    takeTurn,
+    authorize,
+    token: ({ audience }) => {
+      asked.push(audience);
+      return mint.promise;
+    },
+  });
+  const decision = decide(bare);
+  expect(asked).toEqual([]);
+  turns[0]?.resolve();
+  await expect.poll(() => asked).toEqual([A]);
+  mint.resolve(token);
+  await expect.poll(() => turns).toHaveLength(2);
+  expect(outcomes).toEqual([]);
+  turns[1]?.resolve();
+  expect(await decision).toEqual({ token });
+});
+
+it("a denial waits for its caller's turn; callers without an entry take turns as one", async () => {
+  const turn = Promise.withResolvers<void>();
+  const callers: string[] = [];
+  const { decide, denials } = setUp({
+    authorize: () => ({ refused: "caller_not_allowed" }),
+    takeTurn: (caller) => {
+      callers.push(caller);
+      return turn.promise;
+    },
+  });
+  const decision = decide(bare);
+  expect(callers).toEqual([""]);
+  expect(denials).toEqual([]);
+  turn.resolve();
+  expect(await decision).toEqual({ denied: "caller_not_allowed" });
+  expect(denials).toHaveLength(1);
 });
 
 it("a failed mint is a failure with its code", async () => {

@@ -74,7 +74,7 @@ describe("createBackoff", () => {
   it("does not count what was not attempted, whose own pause it takes", () => {
     const { backoff } = setUp();
     backoff.fail(transient, 0);
-    const full = new MintQueueFull();
+    const full = new MintQueueFull("");
     for (let failures = 0; failures < 5; failures++) expect(backoff.fail(full, 0)).toBe(1000);
     expect(backoff.error()).toBe(full);
     expect(backoff.fail(transient, 0)).toBe(2000);

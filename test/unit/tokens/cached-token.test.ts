@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { MintError } from "../../../src/system/errors.ts";
 import { createCachedToken, type CachedTokenOptions } from "../../../src/tokens/cached-token.ts";
+import { MintQueueFull } from "../../../src/tokens/not-attempted.ts";
 import type { IdToken } from "../../../src/tokens/id-token.ts";
 import { createFakeClock } from "../../support/fake-clock.ts";
 import { idToken } from "../../support/tokens.ts";
@@ -15,17 +16,20 @@ function setUp(options: Partial<CachedTokenOptions> = {}) {
   const clock = createFakeClock();
   const mints: {
     readonly reason: string;
+    readonly caller: string;
     readonly succeed: (lifeMs?: number) => Promise<IdToken>;
     readonly fail: (error: unknown) => Promise<void>;
   }[] = [];
+  const joined: string[] = [];
   let idle = 0;
   const cached = createCachedToken({
     always: true,
-    mint: (reason) => {
+    mint: (reason, caller) => {
       const { promise, resolve, reject } = Promise.withResolvers<IdToken>();
       const obtainedAt = clock.now();
       mints.push({
         reason,
+        caller,
         succeed: async (lifeMs) => {
           const token = idToken(A, obtainedAt, lifeMs);
           resolve(token);
@@ -39,6 +43,7 @@ function setUp(options: Partial<CachedTokenOptions> = {}) {
       });
       return promise;
     },
+    join: (caller) => joined.push(caller),
     seed: undefined,
     refreshAt: 0.75,
     clock,
@@ -59,13 +64,51 @@ function setUp(options: Partial<CachedTokenOptions> = {}) {
     return last().succeed();
   }
 
-  return { clock, mints, cached, last, warmUp, idle: () => idle };
+  return { clock, mints, joined, cached, last, warmUp, idle: () => idle };
 }
 
 /** Lets everything run that promises have made ready. */
 async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
+
+describe("a cached token", () => {
+  it("is minted for whoever asks first, and others join", async () => {
+    const { cached, mints, joined, last } = setUp();
+    void cached.get("web");
+    void cached.get("cart");
+    expect(mints).toMatchObject([{ caller: "web" }]);
+    expect(joined).toEqual(["cart"]);
+    await last().succeed();
+    void cached.get("cart");
+    expect(joined).toEqual(["cart"]);
+  });
+
+  it("is renewed for whoever used it last", async () => {
+    const { cached, clock, mints, last } = setUp();
+    void cached.get("web");
+    await last().succeed();
+    void cached.get("cart");
+    clock.advance(HOUR_MS * 0.8);
+    expect(mints.map(({ caller, reason }) => `${reason} ${caller}`)).toEqual([
+      "cold web",
+      "renewal cart",
+    ]);
+  });
+
+  it("is refused to a caller whose queue is full, and not to another", async () => {
+    const { cached, mints, last } = setUp({ always: false });
+    const refused = cached.get("flood");
+    const full = new MintQueueFull("flood");
+    await last().fail(full);
+    await expect(refused).rejects.toBe(full);
+    await expect(cached.get("flood")).rejects.toBe(full);
+    expect(mints).toHaveLength(1);
+    const found = cached.get("web");
+    const token = await last().succeed();
+    expect(await found).toBe(token);
+  });
+});
 
 describe("a cached token without a value", () => {
   it("is minted once for 200 concurrent callers", async () => {

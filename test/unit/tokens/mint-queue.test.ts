@@ -133,6 +133,22 @@ describe("a mint", () => {
   });
 });
 
+describe("a mint that has waited nearly as long as its timeout", () => {
+  it("is not started, since there is no time left for an answer", async () => {
+    const { flood, mints, clock, events } = setUp();
+    const outcomes = flood(8);
+    await settle();
+    clock.advance(4700);
+    await mints[0]?.succeed();
+    expect(mints).toHaveLength(7);
+    clock.advance(100);
+    await mints[1]?.succeed();
+    expect(await outcomes[7]).toMatchObject({ code: "mint_timeout" });
+    expect(mints).toHaveLength(7);
+    expect(events.at(-1)).toBe("mint_timeout https://other-7.run.app cold 4800");
+  });
+});
+
 describe("many mints", () => {
   it("run 6 at a time for other audiences, which leaves 2 slots to configured ones", async () => {
     const { flood, run, mints, audiences } = setUp();
@@ -207,6 +223,27 @@ describe("a caller's flood", () => {
     await settle();
     const token = await mints.at(-1)?.succeed();
     expect(await other).toBe(token);
+  });
+
+  it("has at most 200 mints that wait", async () => {
+    const { flood } = setUp();
+    const outcomes = flood(210, "flood");
+    const full = await Promise.all(outcomes.slice(202));
+    expect(full).toEqual(Array<unknown>(8).fill(expect.objectContaining({ caller: "flood" })));
+  });
+
+  it("delays no mint that another caller waits for, too", async () => {
+    const { flood, mints, audiences, queue, mint } = setUp();
+    void flood(100, "flood");
+    await settle();
+    queue.join(mint, "https://other-99.run.app", "web");
+    queue.join(mint, "https://other-99.run.app", "web");
+    await settle();
+    expect(audiences().slice(2)).toEqual(["https://other-99.run.app"]);
+    await mints[2]?.succeed();
+    queue.join(mint, "https://other-99.run.app", "web");
+    await settle();
+    expect(mints).toHaveLength(3);
   });
 
   it("goes on as its own mints end", async () => {

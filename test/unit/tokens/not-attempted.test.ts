@@ -14,8 +14,8 @@ it("BackoffRunning repeats the refusal's code and message, and rounds its pause 
   expect(error.retryInMs).toBe(1201);
 });
 
-it("MintQueueFull asks for a retry in a second", () => {
-  const error = new MintQueueFull();
+it("MintQueueFull asks for a retry in a second, and names whose queue is full", () => {
+  const error = new MintQueueFull("web");
   expect(error).toBeInstanceOf(MintNotAttempted);
-  expect(error).toMatchObject({ code: "mint_unavailable", retryInMs: 1000 });
+  expect(error).toMatchObject({ code: "mint_unavailable", retryInMs: 1000, caller: "web" });
 });

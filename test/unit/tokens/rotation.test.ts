@@ -31,7 +31,6 @@ function setUp(options: Partial<VerifierOptions> = {}) {
         if (failure !== undefined) throw failure;
         return idToken(audience, clock.now());
       },
-      close: () => {},
     },
     required: ["a", "b"],
     wanted: () => [],

@@ -215,6 +215,16 @@ describe("callers that are told apart", () => {
     expect(mints).toHaveLength(1);
   });
 
+  it("do not wait for each other's turn: an audience is minted at the turn of either", async () => {
+    const { source, mints } = setUp();
+    for (const audience of ["1", "2", "3", "4"]) void source.token(audience, "flood");
+    const found = source.token("4", "web");
+    await settle();
+    expect(mints.map(({ audience }) => audience)).toEqual(["1", "2", "4"]);
+    const token = await mints[2]?.succeed();
+    expect(await found).toBe(token);
+  });
+
   it("have a limit of audiences each, so that one's flood drops no other's tokens", async () => {
     const { source, mints, isCached } = setUp({ configured: [], maxAudiences: 2 });
     for (const [audience, caller] of [
