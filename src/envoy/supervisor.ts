@@ -125,8 +125,11 @@ export function superviseEnvoy(options: SupervisorOptions, watchdog: Watchdog): 
     state = "draining";
     const { ended, terminate } = current;
     const deadlineMs = clock.now().monotonicMs + timeoutMs;
-    const leftMs = () => deadlineMs - clock.now().monotonicMs;
-    await Promise.race([ended, finishRequests(admin, Math.min(FAREWELL_MS, timeoutMs), leftMs)]);
+    let hasEnded = false;
+    void ended.then(() => (hasEnded = true));
+    const leftMs = () => (hasEnded ? 0 : deadlineMs - clock.now().monotonicMs);
+    const finished = finishRequests(admin, Math.min(FAREWELL_MS, timeoutMs), leftMs);
+    await Promise.race([ended, finished, sleep(timeoutMs, undefined, { ref: false })]);
     terminate();
     await Promise.race([ended, sleep(TERMINATE_MS)]);
     await kill();
@@ -153,8 +156,8 @@ async function becameReady({ ended }: EnvoyProcess, admin: EnvoyAdmin): Promise<
 
 /**
  * Closes Envoy's listeners and waits until nothing is open. Idle connections of HTTP clients have a
- * moment to be used once more, and so to be told. An Envoy that does not answer has nothing to wait
- * for.
+ * moment to be used once more, and so to be told. A busy Envoy may not answer in time; what it has
+ * open goes on, and it is asked again.
  */
 async function finishRequests(
   admin: EnvoyAdmin,
@@ -162,14 +165,16 @@ async function finishRequests(
   leftMs: () => number,
 ): Promise<void> {
   const farewellOverMs = leftMs() - farewellMs;
-  try {
-    await admin.drain();
-    while (leftMs() > 0) {
+  let isDraining = false;
+  while (leftMs() > 0) {
+    try {
+      if (!isDraining) await admin.drain();
+      isDraining = true;
       const { open, connections } = await admin.activity();
       if (connections === 0 || (open === 0 && leftMs() <= farewellOverMs)) return;
-      await sleep(POLL_MS);
+    } catch {
+      // Asked again below.
     }
-  } catch {
-    return;
+    await sleep(POLL_MS);
   }
 }

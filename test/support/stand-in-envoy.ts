@@ -3,8 +3,8 @@ import { join } from "node:path";
 
 /**
  * What the program does: takes Envoy's flags, serves an admin endpoint that is ready, with one open
- * request until its listeners are drained, and logs lines in Envoy's two formats. A POST to /crash
- * ends it with exit code 7, SIGTERM with 0.
+ * request until its listeners are drained, and logs lines in Envoy's two formats. It does not answer
+ * the first question about them. A POST to /crash ends it with exit code 7, SIGTERM with 0.
  */
 const PROGRAM = `
 const { createServer } = require("node:http");
@@ -14,7 +14,13 @@ if (process.argv.includes("--version")) {
   process.exit(0);
 }
 let open = 1;
+let isBusy = true;
 const server = createServer(({ url }, response) => {
+  if (url.startsWith("/stats?") && isBusy) {
+    isBusy = false;
+    return response.destroy();
+  }
+  if (url.startsWith("/stats?")) console.error("warning|main|open: " + open);
   if (url === "/crash") process.exit(7);
   if (url === "/drain_listeners") open = 0;
   response.end(url.startsWith("/stats?")

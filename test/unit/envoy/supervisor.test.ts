@@ -84,4 +84,11 @@ describe("a supervised Envoy", () => {
     expect(entries.filter((entry) => entry.includes("pause"))).toEqual([]);
     expect(envoy.restarts()).toBe(0);
   });
+
+  it("is asked again in a drain if it does not answer in time", async () => {
+    const { envoy, entries } = await setUp(writeStandInEnvoy);
+    await envoy.start();
+    await envoy.drain(60_000);
+    expect(entries).toContain("main: open: 0");
+  });
 });
