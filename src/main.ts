@@ -23,6 +23,8 @@ const HELP = `Usage: idtoken-authz [serve] [flags]
 Run idtoken-authz COMMAND --help for its flags. --version prints the version.
 `;
 
+// Node.js would open its debugger on a port, where every local user could read keys and tokens.
+process.on("SIGUSR1", () => {});
 const io = createStandardStreams(process, () => endProcess(1));
 
 function print(text: string): number {

@@ -211,3 +211,14 @@ describe("SIGTERM", () => {
     expect(await open).toBe("ECONNRESET");
   });
 });
+
+describe("SIGUSR1", () => {
+  it("does not open Node's debugger", async () => {
+    await using server = await serve();
+    server.signal("SIGUSR1");
+    expect((await check(server)).resume().statusCode).toBe(200);
+    await server.stop();
+    // Nothing is on standard error, where the debugger would say its address.
+    await expect(server.event("internal_error")).rejects.toThrow(/^the server ended \(0\): $/);
+  });
+});
