@@ -102,22 +102,30 @@ export async function openTlsFiles(
 
 /** Throws a StartError unless the certificates and the key can be used together. */
 function verify(options: SecureContextOptions, { cert, key, clientCa }: TlsPaths): void {
-  const fault = (what: string, cause: unknown) => new StartError(what, { cause });
-  try {
-    certificateOf(options);
-  } catch (cause) {
-    throw fault(`${showPath(cert)}: it is not a certificate (PEM)`, cause);
-  }
+  verifyCertificates(options.cert as Buffer, showPath(cert));
   try {
     createSecureContext({ key: options.key, cert: options.cert });
   } catch (cause) {
-    throw fault(`${showPath(key)}: it is not the key (PEM) of ${showPath(cert)}`, cause);
+    const message = `${showPath(key)}: it is not the key (PEM) of ${showPath(cert)}`;
+    throw new StartError(message, { cause });
   }
-  if (clientCa === undefined) return;
-  try {
-    void new X509Certificate(options.ca as Buffer).fingerprint256;
-  } catch (cause) {
-    throw fault(`${showPath(clientCa)}: it has no certificate (PEM)`, cause);
+  if (clientCa !== undefined) verifyCertificates(options.ca as Buffer, showPath(clientCa));
+}
+
+/** From the line that begins a certificate to the one that ends it, if that is there. */
+const CERTIFICATE = /-----BEGIN ([A-Z0-9 ]*CERTIFICATE)-----(?:[^-]*-----END \1-----)?/g;
+
+/** OpenSSL would ignore a broken certificate, and all that come after it. */
+function verifyCertificates(pem: Buffer, path: string): void {
+  const certificates = pem.toString("latin1").match(CERTIFICATE) ?? [];
+  if (certificates.length === 0) throw new StartError(`${path}: it has no certificate (PEM)`);
+  for (const [index, certificate] of certificates.entries()) {
+    try {
+      void new X509Certificate(certificate).fingerprint256;
+    } catch (cause) {
+      const which = `certificate ${index + 1} of ${certificates.length}`;
+      throw new StartError(`${path}: ${which} cannot be read`, { cause });
+    }
   }
 }
 

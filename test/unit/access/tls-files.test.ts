@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -52,7 +52,7 @@ describe("openTlsFiles", () => {
   });
 
   it.each([
-    ["server.crt", "no certificate", /server\.crt: it is not a certificate \(PEM\)$/],
+    ["server.crt", "no certificate", /server\.crt: it has no certificate \(PEM\)$/],
     ["server.key", "no key", /server\.key: it is not the key \(PEM\) of .*server\.crt$/],
   ])("refuses a wrong %s, and shows nothing of it", async (name, content, message) => {
     await using world = await setUp();
@@ -67,6 +67,18 @@ describe("openTlsFiles", () => {
     await expect(world.open({ clientCa })).rejects.toThrow(/ca\.crt: it has no certificate/);
     await world.write("other.test", "key");
     await expect(world.open()).rejects.toThrow(/is not the key/);
+  });
+
+  it.each(["server.crt", "ca.crt"])("refuses a %s of which a part is broken", async (name) => {
+    await using world = await setUp();
+    const good = await readFile(world.path("server.crt"), "utf8");
+    const clientCa = world.path("ca.crt");
+    await writeFile(clientCa, `a comment\n${good}another\r\n${good}`);
+    (await world.open({ clientCa })).close();
+    for (const broken of [good.replace("MII", "AAA"), good.slice(0, -100)]) {
+      await writeFile(world.path(name), good + broken + good);
+      await expect(world.open({ clientCa })).rejects.toThrow(/certificate 2 of 3 cannot be read$/);
+    }
   });
 
   it("uses a renewed certificate for new connections once certificate and key are there", async () => {
