@@ -39,5 +39,9 @@ export function terminateTls(server: Server, { files, onRefused }: SecureOptions
     onRefused();
     socket.destroy();
   });
-  server.on("connection", (socket: Socket) => void tls.emit("connection", socket));
+  server.on("connection", (socket: Socket) => {
+    // A client that leaves during its handshake would be waited for until the timeout.
+    socket.allowHalfOpen = false;
+    tls.emit("connection", socket);
+  });
 }

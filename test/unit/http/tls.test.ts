@@ -2,9 +2,10 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { request as httpsRequest } from "node:https";
-import type { AddressInfo } from "node:net";
+import { connect as connectSocket, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { promisify } from "node:util";
 import { connect, type ConnectionOptions } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -53,6 +54,8 @@ interface TestServer extends AsyncDisposable {
   readonly port: number;
   readonly files: TlsFiles;
   readonly events: readonly string[];
+  /** How many it has open. */
+  readonly connections: () => Promise<number>;
 }
 
 /** A server that answers with the names of its client. */
@@ -73,6 +76,7 @@ async function start(withClientCa = true): Promise<TestServer> {
     port: (server.address() as AddressInfo).port,
     files,
     events,
+    connections: promisify(server.getConnections.bind(server)),
     [Symbol.asyncDispose]: async () => {
       files.close();
       server.closeAllConnections();
@@ -134,6 +138,17 @@ describe("a client of a server with TLS", () => {
     await using server = await start(false);
     expect(await get(server)).toEqual([]);
     expect(await get(server, await certificate())).toEqual([]);
+  });
+
+  it("is forgotten if it leaves during its handshake", async () => {
+    await using server = await start();
+    const leaving = connectSocket(server.port, "127.0.0.1");
+    await once(leaving, "connect");
+    await expect.poll(() => server.connections()).toBe(1);
+    leaving.end();
+    // The time for a handshake is longer.
+    await expect.poll(() => server.connections(), { timeout: 5000 }).toBe(0);
+    expect(server.events).toEqual(["refused"]);
   });
 
   it("may not use TLS 1.1", async () => {
