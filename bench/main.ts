@@ -15,7 +15,10 @@ import type { OnStep } from "./interleave.ts";
 const BENCHMARKS = {
   check: { about: "a check against bare node:http and bare Fastify", run: benchCheck },
   gateway: { about: "requests through the gateways; needs Go", run: benchGateway },
-  tunnel: { about: "throughput, round trips and new connections of the tunnels", run: benchTunnel },
+  tunnel: {
+    about: "bytes, round trips and connections of the tunnels; needs Go",
+    run: benchTunnel,
+  },
   audiences: { about: "memory, time and the event loop with many audiences", run: benchAudiences },
   start: { about: "start time, first token and idle memory of the bundle", run: benchStart },
 } satisfies Readonly<
