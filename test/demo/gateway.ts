@@ -1,7 +1,7 @@
 import { requestWithoutToken } from "../support/bare-tunnel.ts";
 import { API_AUDIENCE, API_HOST, startGateway, type Gateway } from "../support/gateway.ts";
 import { startHttpService } from "../support/http-service.ts";
-import { keepRunning, print, step, type DemoFlags } from "./print.ts";
+import { keepRunning, print, step, type CommandToTry, type DemoFlags } from "./print.ts";
 
 const DRAWING = `
   HTTP or gRPC client ── Envoy ══ TLS, HTTP/2 ══ Cloud Run ── private service
@@ -37,13 +37,23 @@ export async function demoGateway({ push, keep }: DemoFlags): Promise<void> {
   step(`✓ Cloud Run sees ${caller.email} with a token for ${API_AUDIENCE}`);
   step("✓ the client, which sent no token, receives:");
   print(`\n${text}`);
-  if (keep) await keepRunning(whatToTry(gateway));
+  if (keep) await keepRunning(commandsToTry(gateway), nearEnds(gateway));
 }
 
-function whatToTry({ url, authServer, envoy }: Gateway): string {
-  return `  curl -i ${url}/hello                  # a private service, without a token of your own
-  curl -i --http2-prior-knowledge ${url}/hello
-  curl -i ${authServer.url}/check                  # the answer to a check
-  curl ${authServer.url}/metrics
-  curl 127.0.0.1:${envoy.adminPort}/clusters                         # Envoy's clusters`;
+function commandsToTry({ url, authServer, envoy }: Gateway): readonly CommandToTry[] {
+  return [
+    [`curl -i ${url}/hello`, "a private service, without a token of your own"],
+    [`curl -i --http2-prior-knowledge ${url}/hello`, "the same over HTTP/2"],
+    [`curl -i ${authServer.url}/check`, "what Envoy gets for a check"],
+    [`curl ${authServer.url}/metrics`, "the auth server's metrics"],
+    [`curl 127.0.0.1:${envoy.adminPort}/clusters`, "Envoy's clusters"],
+  ];
+}
+
+function nearEnds({ google }: Gateway): readonly (readonly string[])[] {
+  const flags = [`--credentials=${google.keyFile}`, ...google.serviceFlags(API_HOST)];
+  return [
+    ["npm run -s doctor --", ...flags],
+    ["npm run -s up -- gateway-push", ...flags],
+  ];
 }

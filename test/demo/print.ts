@@ -12,8 +12,19 @@ export function step(text: string): void {
   print(`${(performance.now() / 1000).toFixed(1).padStart(5)} s  ${text}`);
 }
 
-/** Prints commands to try and never resolves. */
-export async function keepRunning(whatToTry: string): Promise<never> {
-  print(`Everything is still running. Try:\n\n${whatToTry}\n\nCtrl-C stops everything.\n`);
+/** A command, and what it shows. */
+export type CommandToTry = readonly [command: string, comment: string];
+
+/** Prints commands to try, then those for the far end's stand-ins, and never resolves. */
+export async function keepRunning(
+  commands: readonly CommandToTry[],
+  farEnd: readonly (readonly string[])[],
+): Promise<never> {
+  const width = Math.max(...commands.map(([command]) => command.length));
+  const lines = commands.map(([command, what]) => `  ${command.padEnd(width)}  # ${what}`);
+  const own = farEnd.map((words) => `  ${words.join(" \\\n    ")}`);
+  print(`Everything is still running. In another terminal, try:\n\n${lines.join("\n")}\n`);
+  print(`Or run the near end yourself, with these stand-ins for Google:\n\n${own.join("\n")}\n`);
+  print("Ctrl-C stops everything.\n");
   return new Promise<never>(() => {});
 }

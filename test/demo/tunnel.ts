@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { requestWithoutToken, openBareTunnel } from "../support/bare-tunnel.ts";
 import { readBanner } from "../support/tcp-service.ts";
 import { startTunnel, TUNNEL_HOST, type Tunnel } from "../support/tunnel.ts";
-import { keepRunning, print, step, type DemoFlags } from "./print.ts";
+import { keepRunning, print, step, type CommandToTry, type DemoFlags } from "./print.ts";
 
 const DRAWING = `
   TCP client ── Envoy ══ TLS, HTTP/2 POST ══ Cloud Run ── Envoy ── TCP server
@@ -26,7 +26,7 @@ export async function demoTunnel({ push, keep }: DemoFlags): Promise<void> {
   const banner = await readBanner(tunnel.port, IN_TIME);
   step("✓ a TCP client receives, through the tunnel:");
   print(`\n${banner}\n`);
-  if (keep) await keepRunning(whatToTry(tunnel));
+  if (keep) await keepRunning(commandsToTry(tunnel), nearEnds(tunnel));
 }
 
 async function directWithoutToken({ google }: Tunnel): Promise<string> {
@@ -48,12 +48,20 @@ async function withoutClientCertificate({ google, authServer, certDir }: Tunnel)
   return "✓ a tunnel with a token but without a client certificate is refused: certificate required";
 }
 
-function whatToTry({ port, authServer, google, tunnelClient }: Tunnel): string {
-  return `  nc 127.0.0.1 ${port}                        # the TCP server echoes what you type
-  curl -i ${authServer.url}/check       # the answer to a check
-  curl -i ${authServer.url}/readyz
-  curl ${authServer.url}/metrics
-  curl 127.0.0.1:${tunnelClient.adminPort}/clusters              # Envoy's clusters
-  curl -i --cacert ${google.caFile} \\
-    --connect-to ${TUNNEL_HOST}:443:127.0.0.1:${google.cloudRun.port} https://${TUNNEL_HOST}/    # 403`;
+function commandsToTry({ port, authServer, tunnelClient }: Tunnel): readonly CommandToTry[] {
+  return [
+    [`nc 127.0.0.1 ${port}`, "the TCP server echoes what you type"],
+    [`curl -i ${authServer.url}/check`, "what Envoy gets for a check"],
+    [`curl -i ${authServer.url}/readyz`, "whether there are tokens"],
+    [`curl ${authServer.url}/metrics`, "the auth server's metrics"],
+    [`curl 127.0.0.1:${tunnelClient.adminPort}/clusters`, "Envoy's clusters"],
+  ];
+}
+
+function nearEnds({ google, certDir }: Tunnel): readonly (readonly string[])[] {
+  const flags = [`--credentials=${google.keyFile}`, ...google.serviceFlags(TUNNEL_HOST)];
+  return [
+    ["npm run -s doctor --", ...flags],
+    ["npm run -s up -- tunnel-client-push", ...flags, `--cert-dir=${certDir}`],
+  ];
 }

@@ -4,14 +4,27 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
-import { expect, it } from "vitest";
-import { ROOT } from "../support/server-process.ts";
+import { expect, it, onTestFinished } from "vitest";
+import { ROOT, runMain } from "../support/server-process.ts";
 import { BANNER } from "../support/tcp-service.ts";
+import { startUp } from "../support/up.ts";
 
 const start = (...flags: readonly string[]) =>
   spawn(process.execPath, [join(ROOT, "test/demo/main.ts"), ...flags], {
     stdio: ["ignore", "pipe", "inherit"],
   });
+
+const LAST_LINE = "Ctrl-C stops everything";
+
+/** Reads what a demo prints until everything is running. */
+async function readUntilKept(demo: ReturnType<typeof start>): Promise<string> {
+  let printed = "";
+  for await (const line of createInterface(demo.stdout)) {
+    printed += `${line}\n`;
+    if (line.includes(LAST_LINE)) break;
+  }
+  return printed;
+}
 
 /** Lists the child processes of a process (Linux). */
 async function childrenOf(pid: number): Promise<readonly number[]> {
@@ -58,12 +71,31 @@ it.each([
   expect(output.trim().split("\n").at(-1)).toBe(last);
 });
 
+it.each([[["--keep"]], [["--keep", "--gateway"]]])(
+  "the demo with %j prints commands that work",
+  async (flags) => {
+    const demo = start(...flags);
+    onTestFinished(() => void demo.kill());
+    const printed = await readUntilKept(demo);
+    const [doctor = [], up = []] = printed
+      .replaceAll("\\\n", "")
+      .split("\n")
+      .filter((line) => line.includes("npm run -s "))
+      .map((line) => line.trim().split(/ +/).slice(3));
+    const { code, stdout } = await runMain(doctor.filter((word) => word !== "--"));
+    expect(code).toBe(0);
+    expect(stdout).not.toMatch(/^[^✓]/m);
+    const [command, , name = "", ...upFlags] = up;
+    expect(command).toBe("up");
+    await using running = await startUp(name, upFlags);
+    expect(running.ready).toContain("as caller@");
+  },
+);
+
 it.each(["SIGINT", "SIGTERM"] as const)("the demo leaves no process after %s", async (signal) => {
   const demo = start("--keep");
   const closed = once(demo, "close");
-  for await (const line of createInterface(demo.stdout)) {
-    if (line.includes("Ctrl-C stops everything")) break;
-  }
+  await readUntilKept(demo);
   const children = await childrenOf(demo.pid ?? 0);
   expect(children).toHaveLength(3);
   demo.kill(signal);
