@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, open, readFile, rename, rm } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { parseNames } from "../access/client-names.ts";
@@ -118,12 +118,27 @@ async function create({
 async function renew(folder: string): Promise<readonly PlacedFile[]> {
   const authority = await readAuthority(folder);
   const [client, server] = [await readOwner(folder, "client"), await readOwner(folder, "server")];
-  const files = placeIn(folder, await issuePairs(authority, { client, server }));
-  const fresh = files.map((file) => ({ ...file, path: `${file.path}.new` }));
-  await refuseExisting(fresh.map(({ path }) => path));
-  await writeAll(folder, fresh);
-  for (const { path } of files) await rename(`${path}.new`, path);
-  return files;
+  const files = await issuePairs(authority, { client, server });
+  try {
+    await replaceAll(folder, files);
+  } catch (cause) {
+    if (cause instanceof StartError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StartError(`not all renewed: run certs --renew again: ${reason}`, { cause });
+  }
+  return placeIn(folder, files);
+}
+
+/** Writes files elsewhere and renames them into their places. */
+async function replaceAll(folder: string, files: readonly CertificateFile[]): Promise<void> {
+  // On the same file system, and a new one each time: what a killed renewal leaves is not in the way.
+  const fresh = await mkdtemp(join(folder, ".renewal-"));
+  try {
+    await writeAll(fresh, placeIn(fresh, files));
+    for (const { name } of files) await rename(join(fresh, name), join(folder, name));
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
+  }
 }
 
 async function readAuthority(folder: string): Promise<CertificateAuthority> {

@@ -89,6 +89,17 @@ describe("certs DIR", () => {
     expect((await readdir(folder)).sort()).toEqual([...names, "ca.key"].sort());
   });
 
+  it("renews again after a renewal that broke off", async () => {
+    const folder = join(root, "broken-off");
+    await run(folder, "--keep-ca-key");
+    await rm(join(folder, "server.key"));
+    await mkdir(join(folder, "server.key"));
+    await expect(run(folder, "--renew")).rejects.toThrow(StartError);
+    await rm(join(folder, "server.key"), { recursive: true });
+    await run(folder, "--renew");
+    expect((await readdir(folder)).sort()).toEqual([...names, "ca.key"].sort());
+  });
+
   it("makes the auth server's set for its hosts, and keeps the names when it renews", async () => {
     const folder = join(root, "authz");
     await run(folder, "--authz-host=Authz.internal", "--authz-host=localhost", "--keep-ca-key");
