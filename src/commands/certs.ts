@@ -14,7 +14,7 @@ import {
 } from "../envoy/certificate-set.ts";
 import { restoreCertificateAuthority, type CertificateAuthority } from "../envoy/certificates.ts";
 import { isHostname } from "../system/address.ts";
-import { StartError, UsageError } from "../system/errors.ts";
+import { StartError, systemReason, UsageError } from "../system/errors.ts";
 import { parsePath } from "../settings/paths.ts";
 import { optional, parseSettings, toggle } from "../settings/table.ts";
 
@@ -147,9 +147,8 @@ async function readAuthority(folder: string): Promise<CertificateAuthority> {
     const texts = await Promise.all([readFile(certificate, "utf8"), readFile(key, "utf8")]);
     return await restoreCertificateAuthority(...texts);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : "unknown error";
     throw new StartError(
-      `nothing renewed: needs ${certificate} and ${key}, which certs --keep-ca-key writes: ${reason}`,
+      `nothing renewed: needs ${certificate} and ${key}, which certs --keep-ca-key writes: ${systemReason(cause)}`,
       { cause },
     );
   }
@@ -165,8 +164,9 @@ async function readOwner(folder: string, usage: "client" | "server"): Promise<Ow
     if (commonName === undefined) throw new Error("it names no host");
     return { commonName, dnsNames };
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : "unknown error";
-    throw new StartError(`nothing renewed: needs the names in ${path}: ${reason}`, { cause });
+    throw new StartError(`nothing renewed: needs the names in ${path}: ${systemReason(cause)}`, {
+      cause,
+    });
   }
 }
 
@@ -202,7 +202,6 @@ async function writeAll(folder: string, files: readonly PlacedFile[]): Promise<v
     }
   } catch (cause) {
     await Promise.all(written.map((path) => rm(path, { force: true })));
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new StartError(`nothing written: ${reason}`, { cause });
+    throw new StartError(`nothing written: ${systemReason(cause)}`, { cause });
   }
 }

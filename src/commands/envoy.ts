@@ -5,7 +5,7 @@ import { hasSecretFiles } from "../envoy/secret-files.ts";
 import { envoySettings } from "../settings/envoy-table.ts";
 import { noteTrafficTag, parseEnvoyFlags, type EnvoyFlags } from "../settings/envoy.ts";
 import { formatHelp } from "../settings/table.ts";
-import { StartError } from "../system/errors.ts";
+import { StartError, systemReason } from "../system/errors.ts";
 
 /** What `envoy --help` prints. */
 export const envoyHelp = () =>
@@ -54,7 +54,6 @@ async function writeConfig(path: string, config: string): Promise<void> {
   try {
     await writeFile(path, config);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new StartError(`cannot write the config: ${reason}`, { cause });
+    throw new StartError(`cannot write the config: ${systemReason(cause)}`, { cause });
   }
 }

@@ -20,6 +20,22 @@ export interface CredentialPlace {
   readonly parse: (content: Buffer) => Credential;
 }
 
+/** No credential was given, and there is none where it is looked for. */
+export class NoCredential extends StartError {
+  /** Where it was looked for, and why it is not there. */
+  readonly places: readonly string[];
+  readonly remedy =
+    "give --credentials the path of a credential file, or run: gcloud auth application-default login " +
+    "--impersonate-service-account=ACCOUNT";
+
+  constructor(places: readonly string[]) {
+    super("");
+    this.places = places;
+    const lines = ["no credential was found; looked for", ...places.map((each) => `  ${each}`)];
+    this.message = [...lines, `→ ${this.remedy}`].join("\n");
+  }
+}
+
 /** A metadata server is one hop away and answers within milliseconds. */
 const METADATA_TIMEOUT_MS = 2000;
 
@@ -27,7 +43,7 @@ const METADATA_TIMEOUT_MS = 2000;
  * Finds the credential: the file that was given, else Application Default Credentials, which are
  * gcloud's well-known file and then the metadata server. Waits for a metadata server for at most
  * 2 s; it need not answer where the environment or the machine says that there is one. Throws a
- * StartError when the file cannot be read, or one that lists every place when there is none.
+ * StartError when the file cannot be read, or a NoCredential when there is none.
  */
 export async function findCredential(
   given: string | undefined,
@@ -42,7 +58,7 @@ export async function findCredential(
   }
   const server = createMetadataServer(env, clock);
   const absence = await whyAbsent(server, env, clock);
-  if (absence !== undefined) throw new StartError(nothingFound(wellKnown, absence));
+  if (absence !== undefined) throw nothingFound(wellKnown, absence);
   const credential = toCredential(server.identity, "the metadata server", clock, options);
   return { file: undefined, initial: () => credential, parse: () => credential };
 }
@@ -120,17 +136,13 @@ function isSurelyThere(env: NodeJS.ProcessEnv): boolean {
   return (env["GCE_METADATA_HOST"] ?? "") !== "" || gcpMetadata.detectGCPResidency();
 }
 
-function nothingFound(wellKnown: string | undefined, absence: string): string {
-  const file =
+function nothingFound(wellKnown: string | undefined, absence: string): NoCredential {
+  const server = "the metadata server";
+  return new NoCredential([
+    "--credentials or GOOGLE_APPLICATION_CREDENTIALS: not given",
     wellKnown === undefined
       ? "gcloud's credential file: HOME is not set, and the user has no home folder"
-      : `${showPath(wellKnown)}: there is no such file`;
-  return [
-    "no credential was found; looked for",
-    "  --credentials or GOOGLE_APPLICATION_CREDENTIALS: not given",
-    `  ${file}`,
-    `  the metadata server: ${absence}`,
-    "Give --credentials the path of a credential file, or run: gcloud auth application-default login " +
-      "--impersonate-service-account=ACCOUNT",
-  ].join("\n");
+      : `${showPath(wellKnown)}: there is no such file`,
+    absence.startsWith(server) ? absence : `${server}: ${absence}`,
+  ]);
 }

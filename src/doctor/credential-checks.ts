@@ -2,7 +2,11 @@ import { stat } from "node:fs/promises";
 import { systemClock } from "../system/clock.ts";
 import type { CredentialOptions } from "../credentials/credential-file.ts";
 import type { Credential } from "../credentials/credential.ts";
-import { findCredential, type CredentialPlace } from "../credentials/application-default.ts";
+import {
+  findCredential,
+  NoCredential,
+  type CredentialPlace,
+} from "../credentials/application-default.ts";
 import { StartError } from "../system/errors.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { shellQuote } from "./shell-quote.ts";
@@ -61,6 +65,9 @@ async function orFailure<T>(run: () => T | Promise<T>, remedy: string): Promise<
   try {
     return await run();
   } catch (error) {
+    if (error instanceof NoCredential) {
+      throw new CheckFailure(`no credential was found (${error.places.join("; ")})`, error.remedy);
+    }
     if (error instanceof StartError) {
       throw new CheckFailure(error.message.replaceAll(/\s*\n\s*/g, "; "), remedy);
     }

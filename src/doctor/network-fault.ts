@@ -23,6 +23,8 @@ const FAULTS: Readonly<Record<string, readonly [reason: string, remedy: string]>
   ECONNREFUSED: ["connection refused", "check host, port and firewall"],
   ECONNRESET: ["the connection was closed", CUT],
   EPIPE: ["the connection was closed", CUT],
+  ENOENT: ["there is no such socket", "check the path"],
+  EACCES: ["permission to connect is denied", "check who may write to the socket"],
   EHOSTUNREACH: ["the host cannot be reached", NO_WAY],
   ENETUNREACH: ["the network cannot be reached", NO_WAY],
   ETIMEDOUT: ["no answer", SILENT],

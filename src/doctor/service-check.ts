@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import type { TcpAddress } from "../system/address.ts";
 import { StartError } from "../system/errors.ts";
 import { readOnce } from "../system/small-file.ts";
@@ -61,10 +62,19 @@ async function readCa(path: string | undefined): Promise<string | undefined> {
   if (path === undefined) return undefined;
   try {
     const { bytes } = await readOnce(path, "the CA");
+    if (!hasCertificate(bytes)) throw new StartError(`${path} has no certificate (PEM)`);
     return bytes.toString("utf8");
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     throw new CheckFailure(error.message, "check --service-ca");
+  }
+}
+
+function hasCertificate(pem: Buffer): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
   }
 }
 

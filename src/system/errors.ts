@@ -1,3 +1,5 @@
+import { getSystemErrorMessage } from "node:util";
+
 /** Codes of answers, log lines and metrics. */
 export type RefusalCode =
   | "audience_missing"
@@ -73,4 +75,12 @@ export class UsageError extends StartError {
 export function codeOf(error: unknown): string | undefined {
   const hasCode = typeof error === "object" && error !== null && "code" in error;
   return hasCode && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** Why the system refused something, with the path that it is about, but no code or system call. */
+export function systemReason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (!("errno" in error) || typeof error.errno !== "number") return error.message;
+  const reason = getSystemErrorMessage(error.errno) ?? error.message;
+  return "path" in error && typeof error.path === "string" ? `${error.path}: ${reason}` : reason;
 }

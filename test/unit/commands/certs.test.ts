@@ -121,7 +121,9 @@ describe("certs DIR", () => {
     await run(folder);
     await run(other, "--keep-ca-key");
     const before = await readFile(join(folder, "client.crt"), "utf8");
-    await expect(run(folder, "--renew")).rejects.toThrow("certs --keep-ca-key writes");
+    await expect(run(folder, "--renew")).rejects.toThrow(
+      `certs --keep-ca-key writes: ${join(folder, "ca.key")}: no such file or directory`,
+    );
     await writeFile(join(folder, "ca.key"), await readFile(join(other, "ca.key")));
     await expect(run(folder, "--renew")).rejects.toThrow("must be the key of the CA");
     expect(await readFile(join(folder, "client.crt"), "utf8")).toBe(before);
@@ -141,8 +143,10 @@ describe("certs DIR", () => {
   });
 
   it("says why it cannot write", async () => {
-    await writeFile(join(root, "file"), "");
-    await expect(run(join(root, "file"))).rejects.toThrow(StartError);
+    const file = join(root, "file");
+    await writeFile(file, "");
+    const expected = new StartError(`nothing written: ${file}: file already exists`);
+    await expect(run(file)).rejects.toThrow(expected);
   });
 
   it.each([

@@ -82,7 +82,7 @@ describe("Application Default Credentials", () => {
       "  --credentials or GOOGLE_APPLICATION_CREDENTIALS: not given",
       `  ${join(empty, ".config/gcloud", FILE)}: there is no such file`,
       "  the metadata server: METADATA_SERVER_DETECTION is none",
-      expect.stringMatching(/^Give --credentials .*gcloud auth application-default login/),
+      expect.stringMatching(/^→ give --credentials .*gcloud auth application-default login/),
     ]);
   });
 
@@ -97,7 +97,7 @@ describe("Application Default Credentials", () => {
 
   it.each([
     ["hang", /the metadata server: no answer from 127.0.0.1:\d+ within 2000 ms$/m],
-    ["captive_portal", /the metadata server at .* answered without Metadata-Flavor: Google/],
+    ["captive_portal", /^ {2}the metadata server at .* answered without Metadata-Flavor: Google/m],
   ] as const)(
     "are not a metadata server that fails with %s if only its answer could show it",
     async (fault, why) => {

@@ -43,6 +43,15 @@ describe("checkFile", () => {
       remedy: expect.stringMatching(/^name a credential file that user \d+ can read: /),
     });
   });
+
+  it("fails on one line if there is no credential, with where it looked and one remedy", async () => {
+    const env = { HOME: folder, METADATA_SERVER_DETECTION: "none" };
+    const checking = checkFile({ credentials: undefined, impersonate: undefined }, env);
+    await expect(checking).rejects.toMatchObject({
+      message: expect.stringMatching(/^no credential was found \(.*: not given; .*; .* is none\)$/),
+      remedy: expect.stringMatching(/^give --credentials .*gcloud auth application-default login/),
+    });
+  });
 });
 
 describe("checkKey", () => {

@@ -19,6 +19,12 @@ describe("describeNetworkFault", () => {
     expect(failure.facts).toEqual({ code });
   });
 
+  it("says that a Unix socket is not there, or not for this user", () => {
+    const fault = (code: string) => describeNetworkFault("unix:/a.sock", { code }).message;
+    expect(fault("ENOENT")).toBe("unix:/a.sock: there is no such socket");
+    expect(fault("EACCES")).toBe("unix:/a.sock: permission to connect is denied");
+  });
+
   it("names an unknown code, and the length of a timeout", () => {
     const unknown = describeNetworkFault(
       "host:1",

@@ -64,6 +64,17 @@ describe("the call of the service before up is ready", () => {
   });
 });
 
+it("a file without a certificate for --service-ca is named before the service is called", async () => {
+  await using folder = await makeTemporaryFolder();
+  const serviceCa = join(folder.path, "ca.txt");
+  await writeFile(serviceCa, "nothing of the kind");
+  const service = { kind: "tcp", host: HOST, port: 1 } as const;
+  const options = { service, connectTo: undefined, serviceCa, audience: "a", timeoutMs: 5000 };
+  await expect(probeService(options, { token: "the.id.token", email: ACCOUNT })).rejects.toThrow(
+    new StartError(`${serviceCa} has no certificate (PEM) → check --service-ca`),
+  );
+});
+
 describe("the look at a tunnel's certificates before up starts", () => {
   it("finds whom the client's is for, and fails on one line if one is missing", async () => {
     await using folder = await makeTemporaryFolder();

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { codeOf, MintError, UsageError } from "../../../src/system/errors.ts";
+import { codeOf, MintError, systemReason, UsageError } from "../../../src/system/errors.ts";
 
 describe("codeOf", () => {
   it("returns the code that Node.js put on an error", async () => {
@@ -16,6 +16,19 @@ describe("codeOf", () => {
       expect(codeOf(error)).toBeUndefined();
     },
   );
+});
+
+describe("systemReason", () => {
+  it("names the path and says in words why the system refused", async () => {
+    const path = "/there/is/no/such/file";
+    const error: unknown = await readFile(path).catch((cause: unknown) => cause);
+    expect(systemReason(error)).toBe(`${path}: no such file or directory`);
+  });
+
+  it("returns the message of any other error", () => {
+    expect(systemReason(new Error("not a key"))).toBe("not a key");
+    expect(systemReason("text")).toBe("text");
+  });
 });
 
 it("counts only a rejected mint as permanent", () => {
