@@ -50,15 +50,15 @@ export function toCredential(
   clock: Clock,
   { impersonate: impersonation, env }: CredentialOptions,
 ): Credential {
+  // A policy may need it later; a wrong one is an error now.
+  const endpoint = iamEndpoint(env);
   const own =
     impersonation === undefined
       ? identity
-      : impersonate(identity, { ...impersonation, endpoint: iamEndpoint(env) }, clock);
+      : impersonate(identity, { ...impersonation, endpoint }, clock);
   const { mint } = own;
-  const mintAs = (account: string) => {
-    const target = { ...parseImpersonation(account), endpoint: iamEndpoint(env) };
-    return impersonate(own, target, clock).mint;
-  };
+  const mintAs = (account: string) =>
+    impersonate(own, { ...parseImpersonation(account), endpoint }, clock).mint;
   // In place, because a metadata server's identity learns its principal only later.
   if (mint !== undefined) return Object.assign(own, { mint, mintAs });
   const reason = identity.type === "external_account" ? FEDERATED : WORKFORCE_USER;

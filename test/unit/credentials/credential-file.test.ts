@@ -149,6 +149,11 @@ describe("a credential file", () => {
     expect(parsing).toThrow(name);
   });
 
+  it("is refused beside a wrong address of IAM Credentials, though only a policy may need that", () => {
+    const env = { CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS: "http://iam.example" };
+    expect(() => parse(user, env)).toThrow(UsageError);
+  });
+
   it("may run a program only with the opt-in and a time limit within bounds", () => {
     const executable = (timeout_millis?: unknown) => ({
       ...federated,
