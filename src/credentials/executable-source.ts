@@ -141,8 +141,8 @@ function endGroup({ pid }: ChildProcess): void {
   try {
     process.kill(-pid, "SIGKILL");
   } catch (error) {
-    // All of them have ended already.
-    if (codeOf(error) !== "ESRCH") throw error;
+    // All that are left have ended already, or belong to another user, as by sudo.
+    if (!["ESRCH", "EPERM"].includes(codeOf(error) ?? "")) throw error;
   }
 }
 

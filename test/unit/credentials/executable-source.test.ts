@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { request } from "node:http";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { MintError } from "../../../src/system/errors.ts";
 import { createCredentials, TARGET, type Credentials } from "../../support/credential-files.ts";
 import { mintFails, mintOnce, readFrom } from "../../support/mint-once.ts";
@@ -107,6 +107,18 @@ describe("an executable source", () => {
     deadline.abort(new MintError("mint_timeout", "late"));
     expect((await error).message).toBe("late");
     await expect.poll(() => isRunning(pid)).toBe(false);
+  });
+
+  it("does not fail over children of another user, which it may not end", async () => {
+    const kill = vi.spyOn(process, "kill").mockImplementation(() => {
+      throw Object.assign(new Error("not permitted"), { code: "EPERM" });
+    });
+    try {
+      const source = await byProgram(`echo '${await answer()}'`);
+      expect(await mintOnce(source)).toMatchObject({ email: TARGET });
+    } finally {
+      kill.mockRestore();
+    }
   });
 
   it("ends children that outlive the program, and does not wait for them", async () => {
