@@ -1,7 +1,9 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { TcpAddress } from "../system/address.ts";
 import { codeOf } from "../system/errors.ts";
+import { whenQuiet } from "./quiet.ts";
 
 /** A server that answers neither yes nor no. As long as Envoy waits for it without a relay. */
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -23,36 +25,51 @@ export interface JoinOptions {
 export function joinStream(stream: ServerHttp2Stream, options: JoinOptions): void {
   const { host, port } = options.target;
   const socket = connect({ host, port, allowHalfOpen: true, noDelay: true, keepAlive: true });
+  const timer = setTimeout(() => socket.destroy(new ConnectTimeoutError()), CONNECT_TIMEOUT_MS);
+  let isConnected = false;
   // The close event follows.
   stream.on("error", () => {});
-  const refuse = (error: unknown) => {
+  socket.on("error", (error) => {
+    if (isConnected) return passReset(socket, stream);
+    clearTimeout(timer);
     options.onUnreachable(codeOf(error) ?? "unknown");
     if (!stream.destroyed && !stream.closed)
       stream.respond({ ":status": 503 }, { endStream: true });
-  };
-  socket.once("error", refuse);
-  const timer = setTimeout(() => socket.destroy(new ConnectTimeoutError()), CONNECT_TIMEOUT_MS);
-  socket.once("close", () => clearTimeout(timer));
-  socket.once("connect", () => {
+  });
+  socket.on("connect", () => {
+    isConnected = true;
     clearTimeout(timer);
-    socket.off("error", refuse);
-    socket.on("error", () => passReset(socket, stream));
     if (stream.destroyed || stream.closed) return abort(socket);
     stream.respond({ ":status": 200 });
-    socket.pipe(stream);
-    stream.pipe(socket, { end: false });
+    carry(socket, stream);
+    socket.on("end", () => stream.end());
+    carry(stream, socket);
   });
-  stream.once("end", () => {
+  stream.on("end", () => {
+    if (!isEndedByPeer(stream)) abort(socket);
+    else if (socket.writableLength === 0) socket.end();
     // An empty write is complete when all before it are: until then a reset is still possible.
-    if (isEndedByPeer(stream)) socket.write("", () => socket.end());
-    else abort(socket);
+    else socket.write("", () => socket.end());
   });
   // A cancelled stream with data to send is not closed otherwise.
-  stream.once("aborted", () => stream.destroy());
-  stream.once("close", () => {
+  stream.on("aborted", () => stream.destroy());
+  stream.on("close", () => {
+    clearTimeout(timer);
     const isWhole = stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.writableFinished;
     if (!isWhole || !stream.readableEnded) abort(socket);
   });
+}
+
+/**
+ * Carries bytes, no faster than they are taken. Each connection needs this twice, and pipe() would
+ * take more of its CPU time.
+ */
+function carry(from: Duplex, to: Duplex): void {
+  from.on("data", (bytes) => {
+    // What arrives for an end that is gone is discarded.
+    if (!to.destroyed && !to.write(bytes)) from.pause();
+  });
+  to.on("drain", () => from.resume());
 }
 
 class ConnectTimeoutError extends Error {
@@ -69,15 +86,14 @@ function isEndedByPeer(stream: ServerHttp2Stream): boolean {
 
 /** The server reset the connection. */
 function passReset(socket: Socket, stream: ServerHttp2Stream): void {
-  if (!socket.readableEnded) {
-    stream.destroy(new Error("the TCP server reset the connection"));
-    return;
-  }
+  stream.unpipe(socket);
+  // An error, as otherwise the stream would seem to end.
+  const reset = () => stream.destroy(new Error("the TCP server reset the connection"));
+  if (!socket.readableEnded) return whenQuiet(stream, reset);
   // It had closed, and the client went on sending. The client may still be reading its answer, which
   // a reset would discard.
-  stream.unpipe(socket);
   stream.resume();
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), GRACE_MS);
+  const timer = setTimeout(() => whenQuiet(stream, reset), GRACE_MS);
   stream.once("close", () => clearTimeout(timer));
 }
 

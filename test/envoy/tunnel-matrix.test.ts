@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { receive, sendPattern } from "../support/byte-pattern.ts";
+import { endRequests } from "../support/ended-requests.ts";
 import { startTcpPairs, type TcpPairs } from "../support/tcp-pairs.ts";
 import { startTunnel, type Tunnel } from "../support/tunnel.ts";
 import { MATRIX, ROWS, type RowName } from "../support/tunnel-matrix.ts";
@@ -43,17 +43,7 @@ describe.each(KINDS)("A connection through $client with --streams-per-tunnel $st
   });
 
   it("is reset at both ends when Cloud Run ends the request, and a new one works", async () => {
-    using download = await pairs.connect(tunnel.port);
-    using upload = await pairs.connect(tunnel.port);
-    const ends = [download.client, download.server, upload.client, upload.server].map(receive);
-    for (const end of ends) end.read();
-    void sendPattern(download.server, 1e12);
-    void sendPattern(upload.client, 1e12);
-    await Promise.all([ends[0]?.has(MEBIBYTE), ends[3]?.has(MEBIBYTE)]);
-    tunnel.google.cloudRun.endRequests();
-    await Promise.all(ends.map(({ closed }) => closed));
-    for (const end of ends) expect(end.received().error).toBeDefined();
-    expect(await run("client half-closes and reads", 20_000)).toBeUndefined();
+    expect(await endRequests(pairs, tunnel)).toBeUndefined();
   });
 
   it("leaves no connection to the TCP server behind", async () => {

@@ -11,10 +11,13 @@ function patternAt(offset: number, length: number): Buffer {
   return TWICE.subarray(start, start + length);
 }
 
-/** Sends the first `size` bytes of the pattern. Resolves when all are written, or the socket is over. */
-export async function sendPattern(socket: Socket, size: number): Promise<void> {
+/**
+ * Sends `size` bytes of the pattern, the first unless `from` says otherwise. Resolves when all are
+ * written, or the socket is over.
+ */
+export async function sendPattern(socket: Socket, size: number, from = 0): Promise<void> {
   for (let sent = 0; sent < size && !socket.destroyed; sent += CHUNK_BYTES) {
-    const chunk = patternAt(sent, Math.min(CHUNK_BYTES, size - sent));
+    const chunk = patternAt(from + sent, Math.min(CHUNK_BYTES, size - sent));
     if (!socket.write(chunk)) await writable(socket);
   }
 }

@@ -6,16 +6,18 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
+import { whenQuiet } from "../../src/relay/quiet.ts";
 import { CANCEL, endToEnd, type Caller, type OpenContainer } from "./relay.ts";
 
 /**
  * Settings for both sides. The connection's window is larger than those of all streams together,
- * so that a stalled stream blocks no other. Cloud Run allows 100 streams per connection.
+ * so that a stalled stream blocks no other. Cloud Run allows 100 streams per connection; here are
+ * more, because Node.js counts a stream for a moment after its reset, and refuses the next one.
  */
 export const HTTP2_OPTIONS = {
   settings: {
     initialWindowSize: 1024 * 1024,
-    maxConcurrentStreams: 100,
+    maxConcurrentStreams: 200,
     maxHeaderListSize: 1_048_576,
   },
   // In megabytes; the default closes sessions with much data in flight.
@@ -129,7 +131,7 @@ function watchStream(stream: Http2Stream): Omit<Caller, "head" | "remoteAddress"
 function resetStream(stream: Http2Stream, code: number): void {
   if (code === 0 && !stream.writableFinished && !stream.destroyed) {
     stream.once("finish", () => stream.close(0));
-  } else if (!stream.closed) {
-    stream.close(code);
+  } else {
+    whenQuiet(stream, () => stream.close(code));
   }
 }

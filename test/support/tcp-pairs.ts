@@ -38,10 +38,12 @@ export async function startTcpPairs(): Promise<TcpPairs> {
     waiting.set(name, accepted.resolve);
     const client = connect({ port: to, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
     client.on("error", () => {});
-    client.on("close", () => accepted.reject(new Error("the connection ended at once")));
-    client.pause().write(name);
+    const ended = () => accepted.reject(new Error("the connection ended at once"));
+    // It notices its end only if it reads; the server sends nothing yet.
+    client.once("end", ended).once("close", ended).resume().write(name);
     try {
       const socket = await accepted.promise;
+      client.off("end", ended).pause();
       const close = () => void [client.destroy(), socket.destroy()];
       return { client, server: socket, [Symbol.dispose]: close };
     } finally {

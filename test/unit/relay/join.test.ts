@@ -36,6 +36,17 @@ describe("a stream and its TCP connection", () => {
     expect((await readAll(socket)).equals(LARGE)).toBe(true);
   });
 
+  it("takes and discards an upload to a server that has closed", async () => {
+    const { stream, socket } = await openPair();
+    socket.end("that is all");
+    expect(String(await readAll(stream))).toBe("that is all");
+    socket.destroy();
+    const ending = closed(stream);
+    stream.end(LARGE);
+    await ending;
+    expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
+  });
+
   it("delivers what a server sent before it closed, to a reader that starts late", async () => {
     const { stream, socket } = await openPair();
     stream.pause();
