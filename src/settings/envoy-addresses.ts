@@ -11,7 +11,8 @@ import {
 /** Parses the URL of a service. Throws an Error whose message is the rule, like all of these. */
 export function parseServiceUrl(text: string): TcpAddress {
   const [, host = "", port = "443"] = /^https:\/\/([^:/]*)(?::(\d+))?\/?$/i.exec(text) ?? [];
-  if (!isHostname(host) || isIP(host) !== 0) {
+  if (isIP(host) !== 0) throw new Error("must name a host, not an IP address");
+  if (!isHostname(host)) {
     throw new Error("must be https://HOST or https://HOST:PORT, without a path");
   }
   return { kind: "tcp", host: host.toLowerCase(), port: parsePort(port) };

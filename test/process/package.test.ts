@@ -34,23 +34,32 @@ it("the package depends on nothing but the Node of this platform", async () => {
 });
 
 /** Runs the launcher without the packaged Node, and with a host's Node that reports this version. */
-async function launch(nodeVersion: string): Promise<string> {
+async function launch(nodeVersion: string, files: readonly string[] = []): Promise<string> {
   await using folder = await makeTemporaryFolder();
   const bin = join(folder.path, "package/bin");
+  for (const file of files) {
+    await mkdir(join(folder.path, "package", file, ".."), { recursive: true });
+    await writeScript(join(folder.path, "package", file), "");
+  }
   const path = join(folder.path, "path");
   await mkdir(bin, { recursive: true });
   await mkdir(path);
   await cp(join(ROOT, "bin/idtoken-authz"), join(bin, "idtoken-authz"));
   await writeScript(
     join(path, "node"),
-    `[ "$1" = --version ] && echo ${nodeVersion} || echo "started with $2"`,
+    `[ "$1" = --version ] && echo ${nodeVersion} || echo "started \${1##*/package/} with $2"`,
   );
   const env = { PATH: `${path}:/usr/bin:/bin` };
   return await runCommand(join(bin, "idtoken-authz"), ["first argument"], { env });
 }
 
 it("the launcher falls back on the host's Node if it is new enough", async () => {
-  expect(await launch("v24.15.0")).toBe("started with first argument\n");
+  expect(await launch("v24.15.0")).toBe("started dist/idtoken-authz.cjs with first argument\n");
+});
+
+it("the launcher runs the sources of a checkout, built or not", async () => {
+  const files = ["src/main.ts", "dist/idtoken-authz.cjs"];
+  expect(await launch("v26.0.0", files)).toBe("started src/main.ts with first argument\n");
 });
 
 it.each(["v20.20.2", "nonsense"])(

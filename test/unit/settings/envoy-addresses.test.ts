@@ -15,8 +15,13 @@ describe("the URL of a service", () => {
     expect(parseServiceUrl("https://a.b:8443")).toEqual(tcp("a.b", 8443));
   });
 
-  it.each(["http://a.b", "https://a.b/c", "https://1.2.3.4", "a.b"])("is not %s", (text) => {
+  it.each(["http://a.b", "https://a.b/c", "a.b"])("is not %s", (text) => {
     expect(() => parseServiceUrl(text)).toThrow("must be https://HOST");
+  });
+
+  it("has no IP address, which no certificate of a service is for", () => {
+    const parsing = () => parseServiceUrl("https://1.2.3.4:8443");
+    expect(parsing).toThrow("must name a host, not an IP address");
   });
 });
 

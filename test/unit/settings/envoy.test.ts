@@ -132,7 +132,7 @@ describe("parseEnvoyFlags", () => {
     [
       "a service by address",
       ["tunnel-client", "--service-url", "https://1.2.3.4"],
-      "must be https",
+      "must name a host",
     ],
     ["a listener by name", ["tunnel-client", ...SERVICE, "--listen", "a.b:1"], "an IP address"],
     ["an empty path", ["tunnel-server", "--cert-dir", ""], "must be a path"],
@@ -156,7 +156,7 @@ describe("parseEnvoyFlags", () => {
     [
       "an address over TLS",
       ["gateway", ...SERVICE, "--authz=https://10.0.0.1"],
-      "must be https://HOST",
+      "must name a host",
     ],
     ["an audience of two lines", ["gateway", ...SERVICE, "--audience=a\nb"], "--audience"],
   ])("refuses %s", (_what, argv, rule) => {
