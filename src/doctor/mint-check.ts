@@ -4,6 +4,7 @@ import { MintError } from "../system/errors.ts";
 import { createMintQueue } from "../tokens/mint-queue.ts";
 import { decodeClaims, type IdToken } from "../tokens/id-token.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
+import { remedyForNetwork } from "./network-fault.ts";
 import { shellQuote } from "./shell-quote.ts";
 
 /** A token and the account that it identifies. */
@@ -79,14 +80,17 @@ function shownClaims(token: string): { readonly iss: string; readonly email: str
 
 /** How to fix a failed mint, unless its own message says so. */
 export function remedyFor(
-  { code, peerCode, description = "" }: MintError,
+  { code, peerCode, networkCode = "", description = "" }: MintError,
   account: string,
 ): string | undefined {
   const iam = "gcloud iam service-accounts";
   const of = `--iam-account=${shellQuote(account)}`;
   switch (code) {
     case "mint_unavailable":
-      return "try again in a minute; if it persists, look at status.cloud.google.com";
+      return (
+        remedyForNetwork(networkCode) ??
+        "try again in a minute; if it persists, look at status.cloud.google.com"
+      );
     case "mint_timeout":
       return "try again, with more time: --mint-timeout, or doctor's --timeout";
     case "mint_invalid_answer":

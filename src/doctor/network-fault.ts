@@ -33,6 +33,11 @@ const FAULTS: Readonly<Record<string, readonly [reason: string, remedy: string]>
   ERR_SSL_PACKET_LENGTH_TOO_LONG: ["it does not speak TLS", "check the port"],
 };
 
+/** What to do about a network failure with this code, if anything is known. */
+export function remedyForNetwork(code: string): string | undefined {
+  return FAULTS[code]?.[1];
+}
+
 /** Describes a network failure; `whom` names the other end. */
 export function describeNetworkFault(whom: string, cause: unknown): CheckFailure {
   if (cause instanceof TimeoutError) return new CheckFailure(`${whom}: ${cause.message}`, SILENT);

@@ -105,8 +105,9 @@ export async function send(
   } catch (cause) {
     if (cause instanceof MintError) throw cause;
     if (signal.reason instanceof MintError) throw signal.reason;
-    const message = `no answer from ${url.host}: ${networkReason(cause)}`;
-    throw new MintError("mint_unavailable", withHint(message, peer.absence));
+    const networkCode = networkReason(cause);
+    const message = withHint(`no answer from ${url.host}: ${networkCode}`, peer.absence);
+    throw new MintError("mint_unavailable", message, { networkCode });
   }
 }
 

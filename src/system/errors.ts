@@ -21,6 +21,7 @@ export interface MintErrorOptions extends ErrorOptions {
   readonly ofCredential?: boolean;
   readonly peerCode?: string | undefined;
   readonly description?: string | undefined;
+  readonly networkCode?: string | undefined;
 }
 
 /**
@@ -40,6 +41,8 @@ export class MintError extends Error {
   readonly peerCode: string | undefined;
   /** The peer's description of its error, if it is safe to show. */
   readonly description: string | undefined;
+  /** Why there was no answer, as in `ENOTFOUND`. */
+  readonly networkCode: string | undefined;
 
   constructor(code: MintCode, message: string, options: MintErrorOptions = {}) {
     super(message, options);
@@ -49,6 +52,7 @@ export class MintError extends Error {
     this.ofCredential = options.ofCredential ?? false;
     this.peerCode = options.peerCode;
     this.description = options.description;
+    this.networkCode = options.networkCode;
   }
 
   /** Retrying soon is pointless: the credential or the request was refused. */

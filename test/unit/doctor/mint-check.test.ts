@@ -88,6 +88,8 @@ describe("remedyFor", () => {
     expect(remedy("mint_rejected", "invalid_scope", "ID token audience")).toBe("check --audience");
     expect(remedy("mint_rejected")).toBeUndefined();
     expect(remedy("mint_unavailable")).toMatch(/^try again in a minute; /);
+    const unreached = { networkCode: "ENOTFOUND" };
+    expect(remedyFor(new MintError("mint_unavailable", "", unreached), ACCOUNT)).toContain("DNS");
     expect(remedy("mint_invalid_answer")).toMatch(/^something else may be answering /);
   });
 });

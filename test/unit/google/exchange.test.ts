@@ -161,6 +161,7 @@ describe("no answer", () => {
     expect(await failureOf(peer)).toMatchObject({
       code: "mint_unavailable",
       message: "no answer from peer.example: ECONNREFUSED: start it",
+      networkCode: "ECONNREFUSED",
     });
   });
 
