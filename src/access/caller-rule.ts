@@ -25,8 +25,9 @@ export type Grant = { readonly caller?: string } & (
 
 /**
  * Creates the rule that every request goes through if there is a policy: the first entry that fits
- * the caller decides. A principal counts only if a trusted client attests it, and then it alone
- * counts: a client never gets for its callers what is its own. The rule never throws.
+ * the caller decides. A principal counts only if a trusted client attests it. Of such a client nothing
+ * else counts, not even where it names no principal, as Envoy does for a workload without a name in
+ * its certificate: it never gets for its callers what is its own. The rule never throws.
  */
 export function createCallerRule(
   { callers, principalsFrom }: Policy,
@@ -40,9 +41,9 @@ export function createCallerRule(
   }));
 
   return ({ client, principal }, request) => {
-    const isAttested = principal !== undefined && client.some(mayAttest);
-    const kind = isAttested ? "principal" : "client";
-    const names = isAttested ? [principal] : client;
+    const attests = client.some(mayAttest);
+    const kind = attests ? "principal" : "client";
+    const names = attests ? [principal ?? ""] : client;
     const entry = entries.find((each) => each.kind === kind && names.some(each.fits));
     if (entry === undefined) return { refused: "caller_not_allowed" };
     const choice = entry.choose(request);

@@ -1,8 +1,18 @@
-import { isNode, LineCounter, parseDocument, visit, type Document } from "yaml";
+import { LineCounter, parseDocument, visit, type Document } from "yaml";
 import { UsageError } from "../system/errors.ts";
 import { quote, showPath } from "../system/show.ts";
 import { parseAudiencePattern } from "./audience.ts";
-import { parseCallerPattern } from "./pattern.ts";
+import { createMatcher, parseCallerPattern } from "./pattern.ts";
+import {
+  formatPath,
+  offsetOf,
+  readFields,
+  readList,
+  readText,
+  readTexts,
+  type Path,
+  type Report,
+} from "./yaml-fields.ts";
 
 /** One kind of caller: what it may have, and as whom. */
 export interface PolicyCaller {
@@ -23,17 +33,11 @@ export interface Policy {
   readonly principalsFrom: readonly string[];
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-type Path = readonly (string | number)[];
-
 /** What is wrong, and where in the text. */
 interface Fault {
   readonly offset: number;
   readonly message: string;
 }
-
-/** Reports that the value at the path breaks a rule. */
-type Report = (path: Path, rule: string, value?: unknown) => void;
 
 /**
  * Parses a policy file (YAML 1.2); `parseAccount` brings what `impersonate` names into one form and
@@ -96,6 +100,7 @@ function readPolicy(root: unknown, report: Report, parseAccount: (text: string) 
     trusted === undefined
       ? []
       : readTexts(trusted, ["principals_from"], report, parseCallerPattern);
+  const attests = createMatcher(principalsFrom);
   for (const [position, { kind, name, index }] of callers.entries()) {
     const isSame = (other: (typeof callers)[number]) => other.kind === kind && other.name === name;
     if (callers.findIndex(isSame) !== position) {
@@ -103,6 +108,13 @@ function readPolicy(root: unknown, report: Report, parseAccount: (text: string) 
     }
     if (kind === "principal" && trusted === undefined) {
       report(["callers", index, kind], "counts only if principals_from names who attests it", name);
+    }
+    if (kind === "client" && attests(name)) {
+      report(
+        ["callers", index, kind],
+        "is in principals_from, so that only principals count",
+        name,
+      );
     }
   }
   return { callers: callers.map(({ index: _index, ...caller }) => caller), principalsFrom };
@@ -132,64 +144,4 @@ function readCaller(
   );
   if (name === undefined) return undefined;
   return { kind, name, audiences, account };
-}
-
-function readFields(value: unknown, path: Path, known: readonly string[], report: Report): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    report(path, `must be a mapping with ${known.join(", ")}`);
-    return {};
-  }
-  for (const name of Object.keys(value)) {
-    if (!known.includes(name)) report([...path, name], `is unknown; known are ${known.join(", ")}`);
-  }
-  return value as Fields;
-}
-
-function readList(value: unknown, path: Path, report: Report): readonly unknown[] {
-  if (Array.isArray(value) && value.length > 0) return value;
-  report(path, "must be a list with at least one entry");
-  return [];
-}
-
-function readTexts<T>(
-  value: unknown,
-  path: Path,
-  report: Report,
-  parse: (text: string) => T,
-): readonly T[] {
-  return readList(value, path, report).flatMap((entry, index) => {
-    const parsed = readText(entry, [...path, index], report, parse);
-    return parsed === undefined ? [] : [parsed];
-  });
-}
-
-function readText<T>(
-  value: unknown,
-  path: Path,
-  report: Report,
-  parse: (text: string) => T,
-): T | undefined {
-  try {
-    if (typeof value !== "string") throw new Error("must be a text");
-    return parse(value);
-  } catch (error) {
-    report(path, error instanceof Error ? error.message : String(error), value);
-    return undefined;
-  }
-}
-
-/** As in `callers[0].audiences[1]`. */
-function formatPath(path: Path): string {
-  if (path.length === 0) return "the policy";
-  return path
-    .map((step) => (typeof step === "number" ? `[${step}]` : `.${step}`))
-    .join("")
-    .slice(1);
-}
-
-/** Where the value at the path is, or else what it should be in. */
-function offsetOf(document: Document, path: Path): number {
-  const node: unknown = document.getIn(path, true);
-  if (isNode(node) && node.range) return node.range[0];
-  return path.length === 0 ? 0 : offsetOf(document, path.slice(0, -1));
 }

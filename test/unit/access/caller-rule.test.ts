@@ -23,7 +23,7 @@ const rule = createCallerRule(
     callers: [
       caller("client", WEB, [ORDERS, "https://*.example.run.app"], "web@p"),
       caller("client", "spiffe://cluster.local/ns/shop/sa/*", ["https://*.a.run.app"], "shop@p"),
-      caller("client", GATEWAY, [STOCK]),
+      caller("client", "spiffe://cluster.local/ns/gateway/sa/*", [STOCK]),
       caller("principal", CART, [STOCK], "cart@p"),
     ],
     principalsFrom: [GATEWAY],
@@ -102,11 +102,10 @@ describe("an attested principal", () => {
     });
   });
 
-  it("is not needed: a trusted client gets what is its own", () => {
+  it("is needed: without one, a trusted client does not get what is its own", () => {
     expect(rule(client(GATEWAY), none)).toEqual({
-      caller: GATEWAY,
-      audience: STOCK,
-      account: undefined,
+      caller: undefined,
+      refused: "caller_not_allowed",
     });
   });
 });

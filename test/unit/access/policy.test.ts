@@ -84,6 +84,13 @@ extra: 1
     ]);
   });
 
+  it("refuses a client that could never be answered as itself", () => {
+    const entry = `  - client: ${WEB}\n    audiences: [https://a.run.app]\n`;
+    expect(faultsOf(`callers:\n${entry}principals_from: ["${WEB.replace("web", "*")}"]\n`)).toEqual(
+      [`2: callers[0].client "${WEB}": is in principals_from, so that only principals count`],
+    );
+  });
+
   it("refuses a caller that is listed twice", () => {
     const entry = `  - client: ${WEB}\n    audiences: [https://a.run.app]\n`;
     expect(faultsOf(`callers:\n${entry}${entry}`)).toEqual([
