@@ -9,6 +9,8 @@ import { parsePolicy, type Policy } from "./policy.ts";
 export interface PolicyFile {
   /** Decides by the policy of the moment. Never throws. */
   readonly grant: (identity: CallerIdentity, request: CheckRequest) => Grant;
+  /** The accounts that the policy of the moment names. */
+  readonly accounts: () => ReadonlySet<string>;
   /** Reads the file again. Never rejects. */
   readonly reload: () => Promise<void>;
   /** Ends the watch of the file. */
@@ -41,11 +43,12 @@ export async function openPolicy(
 ): Promise<PolicyFile> {
   const file = await openFollowedFile(path, "the policy", clock);
   const parse = (content: Buffer) => parsePolicy(content.toString("utf8"), path, parseAccount);
-  let grant = createCallerRule(parse(file.initial), { fromHost });
+  let policy = parse(file.initial);
+  let grant = createCallerRule(policy, { fromHost });
   file.follow({
     changed: (content) => {
       try {
-        const policy = parse(content);
+        policy = parse(content);
         grant = createCallerRule(policy, { fromHost });
         events.policyChanged(policy);
       } catch (error) {
@@ -57,6 +60,7 @@ export async function openPolicy(
   });
   return {
     grant: (identity, request) => grant(identity, request),
+    accounts: () => new Set(policy.callers.flatMap(({ account = [] }) => account)),
     reload: file.look,
     close: file.close,
   };

@@ -6,7 +6,7 @@ import { createFairTurns, type TakeTurn } from "../check/fair-turns.ts";
 import { canonicalAccount } from "../credentials/impersonation.ts";
 import type { Config } from "../settings/serve.ts";
 import { logPolicyEvents, logSecretEvents, logTlsEvents } from "../telemetry/server-events.ts";
-import type { AccountTokens } from "../tokens/account-tokens.ts";
+import type { NamedAccounts } from "../tokens/named-accounts.ts";
 import type { ServerContext } from "./context.ts";
 
 /** Who is answered, and with which tokens. */
@@ -16,13 +16,15 @@ export interface Access {
   /** Is fair to the callers that a policy tells apart. */
   readonly takeTurn: TakeTurn | undefined;
   readonly tls: TlsFiles | undefined;
+  /** Verifies the accounts of the first policy. */
+  readonly start: () => void;
   /** Reads the check secret, the certificates and the policy again. */
   readonly reload: () => void;
 }
 
 interface AccessParts {
-  /** The cache, which drops the accounts that a policy no longer names. */
-  readonly tokens: Pick<AccountTokens, "retain">;
+  /** Gets the accounts of each new policy. */
+  readonly accounts: Pick<NamedAccounts, "use">;
   readonly tls: TlsFiles | undefined;
 }
 
@@ -32,13 +34,13 @@ interface AccessParts {
  */
 export async function openAccess(
   config: Config,
-  { tokens, tls }: AccessParts,
+  { accounts, tls }: AccessParts,
   context: ServerContext,
   starting: AsyncDisposableStack,
 ): Promise<Access> {
   const secret = await openSecret(config, context);
   if (secret !== undefined) starting.defer(secret.close);
-  const policy = await openCallerPolicy(config, tokens, context);
+  const policy = await openCallerPolicy(config, accounts, context);
   if (policy !== undefined) starting.defer(policy.close);
   const authorize = createAuthorize({
     chooseAudience: createAudienceRule({
@@ -50,6 +52,10 @@ export async function openAccess(
     policy,
   });
 
+  function start(): void {
+    if (policy !== undefined) void accounts.use(policy.accounts());
+  }
+
   function reload(): void {
     void secret?.reload();
     void tls?.reload();
@@ -57,7 +63,7 @@ export async function openAccess(
   }
 
   const takeTurn = policy === undefined ? undefined : createFairTurns();
-  return { secret, authorize, takeTurn, tls, reload };
+  return { secret, authorize, takeTurn, tls, start, reload };
 }
 
 /** Opens the certificates for TLS, if there are any. Throws a StartError when they cannot be used. */
@@ -70,16 +76,15 @@ export async function openTls({ shared }: Config, { clock, log }: ServerContext)
 
 async function openCallerPolicy(
   { shared, audienceFromHost }: Config,
-  tokens: AccessParts["tokens"],
+  accounts: AccessParts["accounts"],
   { clock, log }: ServerContext,
 ) {
   if (shared?.policy === undefined) return undefined;
   const { openPolicy } = await import("../access/policy-file.ts");
   const options = { fromHost: audienceFromHost, parseAccount: canonicalAccount };
-  const events = logPolicyEvents(log, ({ callers }) => {
-    tokens.retain(new Set(callers.flatMap(({ account = [] }) => account)));
-  });
-  return openPolicy(shared.policy, options, clock, events);
+  const events = logPolicyEvents(log, () => void accounts.use(policy.accounts()));
+  const policy = await openPolicy(shared.policy, options, clock, events);
+  return policy;
 }
 
 async function openSecret({ checkSecretFile }: Config, { clock, log }: ServerContext) {

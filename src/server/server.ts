@@ -33,8 +33,8 @@ export async function startServer(config: Config, context: ServerContext): Promi
   const tls = await openTls(config, context);
   if (tls !== undefined) starting.defer(tls.close);
   const parts = await buildTokens(config, context, tls, starting);
-  const { place, initial, own, tokens, credentials } = parts;
-  const access = await openAccess(config, { tokens, tls }, context, starting);
+  const { place, initial, own, tokens, accounts, credentials } = parts;
+  const access = await openAccess(config, { accounts, tls }, context, starting);
   const draining = new AbortController();
   const { main, admin } = await buildEndpoints(config, parts, access, draining.signal, context);
   // Before the main endpoint, and so stopped after it: probes see the whole drain.
@@ -44,6 +44,7 @@ export async function startServer(config: Config, context: ServerContext): Promi
   const address = await main.listen(config.listen);
   announce(config, { address, adminAddress, credential: initial }, log);
   own.start();
+  access.start();
   followCredential(parts, log);
   const running = starting.move();
 

@@ -4,9 +4,15 @@ import { createCredentialReloader } from "../credentials/reloader.ts";
 import type { Config } from "../settings/serve.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
-import { logNotFollowed, logServerEvents, reportToBoth } from "../telemetry/server-events.ts";
+import {
+  logAccountRejected,
+  logNotFollowed,
+  logServerEvents,
+  reportToBoth,
+} from "../telemetry/server-events.ts";
 import { createAccountTokens } from "../tokens/account-tokens.ts";
 import { createMintQueue, type Mint } from "../tokens/mint-queue.ts";
+import { createNamedAccounts } from "../tokens/named-accounts.ts";
 import { createTokenSource } from "../tokens/token-source.ts";
 import type { ServerContext } from "./context.ts";
 
@@ -59,16 +65,22 @@ export async function buildTokens(
   const own = createSource(initial.mint, config.audiences);
   const tokens = createAccountTokens(initial, own, (mint) => createSource(mint, []));
   starting.defer(tokens.close);
+  const accounts = createNamedAccounts({ tokens, onRejected: logAccountRejected(log) });
+  starting.defer(accounts.close);
+  const rotated: typeof events.rotated = (...change) => {
+    events.rotated(...change);
+    void accounts.verifyAll();
+  };
   const credentials = createCredentialReloader({
     initial,
     initialContent: place.file?.initial ?? Buffer.alloc(0),
     parse: place.parse,
     tokens,
     clock,
-    events,
+    events: { ...events, rotated },
   });
   starting.defer(credentials.close);
-  return { place, initial, metrics, own, tokens, credentials };
+  return { place, initial, metrics, own, tokens, accounts, credentials };
 }
 
 /** What `buildTokens` builds. */

@@ -19,6 +19,8 @@ export const LOG_EVENTS = {
     "With TLS for clients: a check was denied; the line names caller, audience and code.",
   policy_changed: "A new policy is in use.",
   policy_rejected: "The policy's file changed, but its new content cannot be used.",
+  account_rejected:
+    "No token of an account that the policy names can be minted; its callers get 503.",
   tls_changed: "New certificates are in use for new connections.",
   tls_rejected: "A certificate's file changed, but its new content cannot be used.",
   file_not_followed:

@@ -2,6 +2,7 @@ import type { CheckSecretEvents } from "../access/check-secret.ts";
 import type { PolicyEvents } from "../access/policy-file.ts";
 import type { TlsEvents } from "../access/tls-files.ts";
 import type { RotationEvents } from "../credentials/reloader.ts";
+import type { MintError } from "../system/errors.ts";
 import { showPath } from "../system/show.ts";
 import type { Logger } from "./logger.ts";
 import type { MintEvents } from "../tokens/mint-queue.ts";
@@ -115,6 +116,15 @@ export function logPolicyEvents(
         "cannot use the policy's new content; still using the old policy",
       ),
   };
+}
+
+/** Logs each account of a policy whose tokens cannot be minted. */
+export function logAccountRejected(log: Logger): (account: string, error: MintError) => void {
+  return (account, err) =>
+    log.error(
+      { event: "account_rejected", account, err },
+      "cannot mint ID tokens of an account that the policy names",
+    );
 }
 
 /** Logs that a path, such as a pipe, can be read only once. */

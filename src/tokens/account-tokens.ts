@@ -37,6 +37,8 @@ export interface AccountTokens {
    * do their tokens.
    */
   readonly prepareAccount: (next: Minter) => Rotation;
+  /** Mints one token of an account, which is discarded. Rejects with a MintError. */
+  readonly verify: (account: string, signal: AbortSignal) => Promise<void>;
   /** Drops the tokens of every account but the credential's own and these. */
   readonly retain: (accounts: ReadonlySet<string>) => void;
   /** Ends every timer. */
@@ -78,6 +80,8 @@ export function createAccountTokens(
     size: () => all().reduce((size, source) => size + source.size(), 0),
     prepareKey: (next) => withAccounts(next, own.prepareKey(next.mint)),
     prepareAccount: (next) => withAccounts(next, own.prepareAccount(next.mint)),
+    verify: (account, signal) =>
+      sourceOf(account).prepareKey(minter.mintAs(account)).verify(signal),
     retain: (accounts) => {
       for (const [account, source] of sources) {
         if (accounts.has(account)) continue;

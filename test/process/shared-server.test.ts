@@ -13,6 +13,7 @@ import {
 import type { CheckResponse } from "../../src/grpc/gen/envoy/service/auth/v3/external_auth_pb.ts";
 import { createAuthorizationClient, type Outcome } from "../support/authorization-client.ts";
 import { createCredentials, KEY_ACCOUNT, type Credentials } from "../support/credential-files.ts";
+import { createServiceAccount } from "../support/service-account.ts";
 import { startServer, type ServerProcess } from "../support/server-process.ts";
 import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
@@ -72,11 +73,11 @@ principals_from: [${GATEWAY}]
 `;
 
 /** Starts a server with this policy. */
-async function start(policy = POLICY): Promise<ServerProcess> {
+async function start(policy = POLICY, credentialFile = credentials): Promise<ServerProcess> {
   await replace("policy.yaml", policy);
   const files = { "tls-cert": "server.crt", "tls-key": "server.key", "client-ca": "ca.crt" };
   const flags = Object.entries(files).map(([flag, name]) => `--${flag}=${path(name)}`);
-  flags.push(`--policy=${path("policy.yaml")}`, `--credentials=${credentials}`);
+  flags.push(`--policy=${path("policy.yaml")}`, `--credentials=${credentialFile}`);
   flags.push("--admin-listen=127.0.0.1:0");
   return startServer(flags, world.env);
 }
@@ -228,6 +229,41 @@ describe("a policy that changes", () => {
     server.signal("SIGHUP");
     await server.line(({ event }) => event === "policy_changed");
     expect(await web.check()).toBe(DENIED);
+  });
+
+  it("is reported if it names an account that cannot be impersonated; other callers do not notice", async () => {
+    const locked = (name: string) => `${name}@test-project.iam.gserviceaccount.com`;
+    await using server = await start(POLICY.replace(WEB_ACCOUNT, locked("locked")));
+    const rejected = (account: string) =>
+      server.line((line) => line.event === "account_rejected" && line["account"] === account);
+    const grant = expect.stringContaining(
+      `add-iam-policy-binding ${locked("locked")} --role=roles/iam.serviceAccountTokenCreator`,
+    );
+    expect(await rejected(locked("locked"))).toMatchObject({
+      level: "error",
+      err: { code: "mint_rejected", message: grant },
+    });
+    using web = await connectAs(WEB, server);
+    using gateway = await connectAs(GATEWAY, server);
+    expect(await web.check()).toBe('503 {"error":"mint_rejected"}');
+    const attested = { "x-authz-principal": CART };
+    expect(await gateway.check(attested)).toBe(`${CART_ACCOUNT} ${ORDERS}`);
+    await replace("policy.yaml", POLICY.replace(WEB_ACCOUNT, locked("other")));
+    server.signal("SIGHUP");
+    await rejected(locked("other"));
+  });
+
+  it("is checked again with another credential", async () => {
+    const first = await world.write(world.files.serviceAccount, "first.json");
+    await using server = await start(POLICY, first);
+    const account = createServiceAccount({ tokenUri: world.endpoint.url, clientEmail: "b@p" });
+    world.endpoint.register(account);
+    await world.write(account.keyFile, "first.json");
+    server.signal("SIGHUP");
+    await server.event("credential_rotated");
+    const rejected = await server.event("account_rejected");
+    expect(rejected["account"]).toBe(WEB_ACCOUNT);
+    await server.line((line) => line["account"] === CART_ACCOUNT);
   });
 
   it("20 times under load loses no check, nor do bad policies in between and new certificates", async () => {

@@ -7,7 +7,7 @@ import { StartError } from "../../../src/system/errors.ts";
 import { createContext } from "../../support/server-context.ts";
 import { makeTemporaryFolder } from "../../support/temporary-folder.ts";
 
-const parts = { tls: undefined, tokens: { retain: () => {} } };
+const parts = { tls: undefined, accounts: { use: async () => {} } };
 const request = { client: [], principal: undefined, named: undefined, host: undefined };
 
 it("Without a policy the audiences decide, for every caller.", async () => {

@@ -51,6 +51,14 @@ describe("createAccountTokens", () => {
     tokens.close();
   });
 
+  it("verifies an account by a mint that caches nothing", async () => {
+    const { minted, tokens } = setUp();
+    await tokens.verify("web@p", never);
+    expect(minted).toEqual(["v web@p by first"]);
+    expect(tokens.size()).toBe(1);
+    tokens.close();
+  });
+
   it("hands tokens out for a push likewise", async () => {
     const { tokens } = setUp();
     const pushed = await tokens.tokenToPush({ audience: A, account: "web@p", caller: "web" });
