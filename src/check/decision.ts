@@ -7,7 +7,7 @@ import type { CheckOutcome } from "../telemetry/request-metrics.ts";
 import type { TokenRequest } from "../tokens/account-tokens.ts";
 import type { IdToken } from "../tokens/id-token.ts";
 import type { Authorize } from "./authorize.ts";
-import type { TakeTurn } from "./fair-turns.ts";
+import type { TakeTurn } from "../system/fair-turns.ts";
 
 /** A check request, whatever its protocol. */
 export interface Check extends CheckRequest, CallerIdentity {

@@ -2,7 +2,7 @@ import { createAudienceRule } from "../access/audience.ts";
 import { openCheckSecret, type CheckSecret } from "../access/check-secret.ts";
 import type { TlsFiles } from "../access/tls-files.ts";
 import { createAuthorize, type Authorize } from "../check/authorize.ts";
-import { createFairTurns, type TakeTurn } from "../check/fair-turns.ts";
+import { createFairTurns, type TakeTurn } from "../system/fair-turns.ts";
 import { canonicalAccount } from "../credentials/impersonation.ts";
 import type { Config } from "../settings/serve.ts";
 import { logPolicyEvents, logSecretEvents, logTlsEvents } from "../telemetry/server-events.ts";

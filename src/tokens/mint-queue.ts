@@ -1,5 +1,6 @@
 import { elapsedMs, type Clock, type Instant } from "../system/clock.ts";
 import { MintError } from "../system/errors.ts";
+import { createFairTurns } from "../system/fair-turns.ts";
 import type { IdToken } from "./id-token.ts";
 import { createMintSlots, type Slot } from "./mint-slots.ts";
 import { MintNotAttempted } from "./not-attempted.ts";
@@ -42,6 +43,8 @@ export interface MintQueue {
     reason: MintReason,
     caller?: string,
   ) => Promise<IdToken>;
+  /** Whether a mint for an audience that is not configured may wait for its turn. */
+  readonly hasRoom: (caller: string) => boolean;
   /** Says that another caller waits for this mint, too: it runs when it is the turn of either. */
   readonly join: (mint: Mint, audience: string, caller: string) => void;
   /** Aborts every mint, running or waiting, and reports no further result. */
@@ -79,6 +82,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
   const running = new WeakMap<Mint, Map<string, Slot<IdToken>>>();
   const open = new Set<AbortController>();
   const refusals = createRefusals<Mint>(clock);
+  const takeTurn = createFairTurns();
   let closed = false;
   const timeout = () => new MintError("mint_timeout", `no answer within ${mintTimeoutMs} ms`);
 
@@ -91,7 +95,10 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     const ofMint = running.get(mint) ?? new Map<string, Slot<IdToken>>();
     running.set(mint, ofMint);
     const start = async () => {
-      if (elapsedMs(startedAt, clock.now()) > mintTimeoutMs * MAX_WAIT) throw timeout();
+      if (elapsedMs(startedAt, clock.now()) > mintTimeoutMs * MAX_WAIT) {
+        await takeTurn(caller);
+        throw timeout();
+      }
       return exchange(mint, audience, signal);
     };
     const slot = slots.run(start, {
@@ -111,7 +118,10 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
   async function runInTime(mint: Mint, request: MintRequest): Promise<IdToken> {
     const deadline = new AbortController();
     const { signal } = deadline;
-    const cancel = clock.schedule(mintTimeoutMs, () => deadline.abort(timeout()));
+    const abort = () => deadline.abort(timeout());
+    // A flood that began in one moment would also end in one.
+    const expire = () => void (takeTurn(request.caller)?.then(abort) ?? abort());
+    const cancel = clock.schedule(mintTimeoutMs, expire);
     open.add(deadline);
     try {
       return await runInSlot(mint, request, signal);
@@ -163,6 +173,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
 
   return {
     run,
+    hasRoom: slots.hasRoom,
     join: (mint, audience, caller) => running.get(mint)?.get(audience)?.join(caller),
     close: () => {
       closed = true;

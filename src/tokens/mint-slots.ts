@@ -21,6 +21,8 @@ export interface Slot<T> {
 }
 
 export interface MintSlots {
+  /** Whether a further task of the caller may wait. */
+  readonly hasRoom: (caller: string) => boolean;
   /** Runs a task when it is its turn. Throws MintQueueFull. */
   readonly run: <T>(task: () => Promise<T>, request: SlotRequest) => Slot<T>;
 }
@@ -98,5 +100,5 @@ export function createMintSlots(maxWaiting: number): MintSlots {
     };
   }
 
-  return { run };
+  return { hasRoom, run };
 }

@@ -3,6 +3,7 @@ import type { MintError } from "../system/errors.ts";
 import { createCachedToken, type CachedToken } from "./cached-token.ts";
 import type { IdToken } from "./id-token.ts";
 import type { Mint, MintQueue } from "./mint-queue.ts";
+import { MintQueueFull } from "./not-attempted.ts";
 import { createRecentAudiences } from "./recent-audiences.ts";
 import { createVerifier, type Rotation } from "./rotation.ts";
 
@@ -100,9 +101,16 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     return cached;
   }
 
-  function use(audience: string, caller = ""): CachedToken {
-    if (!configured.has(audience)) recent.use(audience, caller);
-    return find(audience);
+  function get(audience: string, caller = "", isPushed = false): IdToken | Promise<IdToken> {
+    if (!configured.has(audience)) {
+      // A flood is refused before it takes the cache's space and time.
+      const hasRoom = others.has(audience) || queue.hasRoom(caller);
+      if (!hasRoom) return Promise.reject(new MintQueueFull(caller));
+      recent.use(audience, caller);
+    }
+    const cached = find(audience);
+    if (isPushed) cached.renewForPush();
+    return cached.get(caller);
   }
 
   function prepareKey(next: Mint): Rotation {
@@ -145,12 +153,8 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   }
 
   return {
-    token: (audience, caller) => use(audience, caller).get(caller),
-    tokenToPush: (audience, caller) => {
-      const cached = use(audience, caller);
-      cached.renewForPush();
-      return cached.get(caller);
-    },
+    token: (audience, caller) => get(audience, caller),
+    tokenToPush: (audience, caller) => get(audience, caller, true),
     readiness: () => [...configured].map(([audience, cached]) => ({ audience, ...cached.peek() })),
     size: () => configured.size + others.size,
     start: () => {

@@ -225,6 +225,17 @@ describe("a caller's flood", () => {
     expect(await other).toBe(token);
   });
 
+  it("does not end in a single turn of the event loop", async () => {
+    const { flood, clock, events } = setUp();
+    const outcomes = flood(100, "flood");
+    await settle();
+    clock.advance(5000);
+    await settle();
+    expect(events.length).toBeLessThan(100);
+    await Promise.all(outcomes);
+    expect(events).toHaveLength(100);
+  });
+
   it("has at most 200 mints that wait", async () => {
     const { flood } = setUp();
     const outcomes = flood(210, "flood");

@@ -225,6 +225,19 @@ describe("callers that are told apart", () => {
     expect(await found).toBe(token);
   });
 
+  it("are refused more audiences, which then take no room in the cache, while too many wait", async () => {
+    const { source } = setUp();
+    const waiting = Array.from({ length: 202 }, (_, index) => source.token(`${index}`, "flood"));
+    const size = source.size();
+    const full = { code: "mint_unavailable", caller: "flood" };
+    const refused = source.token("one more", "flood");
+    expect(source.size()).toBe(size);
+    await expect(refused).rejects.toMatchObject(full);
+    expect(source.token("0", "flood"), "one that waits already").toBe(waiting[0]);
+    void source.token("one more", "web");
+    expect(source.size()).toBe(size + 1);
+  });
+
   it("have a limit of audiences each, so that one's flood drops no other's tokens", async () => {
     const { source, mints, isCached } = setUp({ configured: [], maxAudiences: 2 });
     for (const [audience, caller] of [

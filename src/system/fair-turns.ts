@@ -1,23 +1,23 @@
 /**
- * Asks for a turn in the name of a caller. Undefined if it may go on immediately; otherwise a
- * promise that resolves in a later turn of the event loop. A caller's requests keep their order.
+ * Asks whether some work for a caller may go on. Undefined if it may immediately; otherwise a
+ * promise that resolves in a later turn of the event loop. A caller's work keeps its order.
  */
 export type TakeTurn = (caller: string) => Promise<void> | undefined;
 
-/** Few enough for a turn of well under a millisecond, enough to spread the cost of a turn. */
-const MAX_PER_TURN = 16;
+/** Few enough for a turn of a millisecond at most, enough to spread the cost of a turn. */
+const MAX_PER_TURN = 8;
 
 interface Caller {
-  /** How many of its requests have gone on in this turn. */
+  /** How much of its work has gone on in this turn. */
   taken: number;
-  /** Those that wait, the oldest first. */
+  /** What waits, the oldest first. */
   readonly waiting: (() => void)[];
 }
 
 /**
- * Limits how many requests of each caller go on in one turn of the event loop. A flood of one
- * caller, however many connections and streams it has, then delays another caller's request by one
- * such turn and not by the whole flood.
+ * Limits how much work for each caller goes on in one turn of the event loop. A flood of one caller,
+ * however many connections and streams it has, then delays another caller's request by one such
+ * turn and not by the whole flood.
  */
 export function createFairTurns(
   nextTurn: (begin: () => void) => void = (begin) => void setImmediate(begin),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { createFairTurns } from "../../../src/check/fair-turns.ts";
+import { createFairTurns } from "../../../src/system/fair-turns.ts";
 
-const PER_TURN = 16;
+const PER_TURN = 8;
 
 /** Turns that begin when the test says so. */
 function setUp() {
