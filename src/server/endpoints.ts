@@ -8,6 +8,7 @@ import type { SecureOptions } from "../http/tls.ts";
 import type { Config } from "../settings/serve.ts";
 import type { Address } from "../system/address.ts";
 import { systemClock } from "../system/clock.ts";
+import { showNamed } from "../system/show.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { createMetricsOfEnvoy } from "../telemetry/metrics.ts";
 import type { CheckProtocol } from "../telemetry/request-metrics.ts";
@@ -87,9 +88,9 @@ type TokenRoutes = Pick<AppOptions, "check" | "push"> & {
 
 /** Logs each denial with its caller, audience and code. */
 function logDenials(log: Logger): (denial: Denial) => void {
-  return ({ code, caller, client, principal, named, host }) =>
-    log.info(
-      { event: "check_denied", code, caller, client, principal, audience: named ?? host },
-      "denied a check",
-    );
+  return ({ code, caller, client, principal, named, host }) => {
+    const audience = showNamed(named ?? host);
+    const names = { caller, client, principal: showNamed(principal) };
+    log.info({ event: "check_denied", code, ...names, audience }, "denied a check");
+  };
 }

@@ -42,6 +42,13 @@ export function quote(text: string): string {
   return isShowable(text) ? JSON.stringify(text) : "(value not shown)";
 }
 
+/** What a client named, as the log shows it: cut if it is long, and nothing of a token. */
+export function showNamed(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  if (SECRET_MARKS.test(text)) return "(value not shown)";
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+}
+
 /** An absolute path, one that starts with a dot, or a name with an extension. */
 const PATH = /^(?:\.{0,2}[/\\]|[A-Za-z]:[/\\])|\.[A-Za-z]\w{0,9}$/;
 

@@ -184,6 +184,14 @@ describe("a shared server", () => {
     expect(metrics).toMatch(/^idtoken_authz_tls_certificate_expiry_timestamp_seconds 1\d{9}$/m);
   });
 
+  it("logs of what a denied caller names only the beginning", async () => {
+    using web = await connectAs(WEB, server);
+    const audience = `https://${"a".repeat(20_000)}.a.run.app`;
+    expect(await web.check({ "x-id-token-audience": audience })).toMatch(/^403 /);
+    const line = await server.line((each) => String(each["audience"]).startsWith("https://aaaa"));
+    expect(String(line["audience"]).length).toBeLessThan(300);
+  });
+
   it("mints for one caller while another's flood waits for Google", async () => {
     using gateway = await connectAs(GATEWAY, server);
     const attested = { "x-authz-principal": CART };

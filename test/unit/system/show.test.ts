@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { isShowable, quote, showPath } from "../../../src/system/show.ts";
+import { isShowable, quote, showNamed, showPath } from "../../../src/system/show.ts";
 
 const pem = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({
   type: "pkcs8",
@@ -81,4 +81,14 @@ describe("showPath", () => {
       expect(showPath(text)).toBe("(path not shown, as it may be a secret)");
     },
   );
+});
+
+describe("showNamed", () => {
+  it("shows what a client named, the beginning of a long text, and nothing of a token", () => {
+    const id = "1234-k3jZ9dQ0mBv7xWq2.apps.googleusercontent.com";
+    expect(showNamed(id)).toBe(id);
+    expect(showNamed("a".repeat(100_000))).toBe(`${"a".repeat(200)}…`);
+    expect(showNamed(`Bearer ${base64('{"alg":"RS256"}')}.e30.x`)).toBe("(value not shown)");
+    expect(showNamed(undefined)).toBeUndefined();
+  });
 });
