@@ -44,7 +44,8 @@ export interface Up {
 
 /**
  * Checks the tunnel's certificates, starts the auth server on a private socket, makes sure that it
- * can mint and that the service lets its token in, and starts Envoy. Throws a StartError of one line for the first of these that fails.
+ * can mint and that the service lets its token in, and starts Envoy. Throws a StartError of one line
+ * for the first of these that fails.
  */
 export async function startUp(options: UpOptions, context: UpContext): Promise<Up> {
   const { env, clock, step, signal, parts } = context;
@@ -151,7 +152,7 @@ function describeCredential(type: string, principal: string): string {
   return principal === "" ? `a credential (${type})` : `the credential of ${principal} (${type})`;
 }
 
-/** Mints and calls the service, unless told not to. Resolves with the account that it sees. */
+/** Mints and calls the service, unless --no-probe was given. Resolves with the account that it sees. */
 async function findAccount(
   { envoy, server: { audiences }, probe }: UpOptions,
   server: RunningServer,

@@ -28,9 +28,9 @@ const PARENT_POLL_MS = 250;
 
 /**
  * Runs the auth server and Envoy until SIGTERM, SIGINT or the end of its terminal, then drains both;
- * without a terminal, SIGHUP reads the credential file again. Resolves with the exit code: 0 after a drain or after a signal before all
- * was ready, 1 if a second signal cut the drain short. Throws a UsageError or StartError when it
- * cannot start; whatever was started by then has been stopped.
+ * without a terminal, SIGHUP reads the credential file again. Resolves with the exit code: 0 after a
+ * drain or after a signal before all was ready, 1 if a second signal cut the drain short. Throws a
+ * UsageError or StartError when it cannot start; whatever was started by then has been stopped.
  */
 export async function upCommand(
   argv: readonly string[],

@@ -31,7 +31,7 @@ export interface CredentialReloaderOptions {
   readonly events: RotationEvents;
 }
 
-/** Rotates to what the credential file comes to hold. */
+/** Rotates to each new content of the credential file. */
 export interface CredentialReloader {
   /** Takes new content of the file. Resolves after the first attempt to use it; never rejects. */
   readonly offer: (content: Buffer) => Promise<void>;

@@ -15,7 +15,7 @@ export type SubjectTokenSource = (signal: AbortSignal) => Promise<SubjectToken>;
 /** Where a subject token is in a text: in a field of its JSON, or undefined for the whole text. */
 export type TokenFormat = { readonly field: string } | undefined;
 
-/** A text holds no subject token. The message says why and shows nothing of the text. */
+/** A text contains no subject token. The message says why and shows nothing of the text. */
 export class NoSubjectToken extends Error {}
 
 /** Parses the `format` of a `credential_source`. Throws a StartError. */

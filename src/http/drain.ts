@@ -7,7 +7,7 @@ import type { Http2Connections } from "./http2.ts";
 /** Grace period for idle connections to receive `Connection: close`. */
 const GRACE_MS = 1000;
 
-/** Closes a request's connection after its answer, which only HTTP/1.1 needs to be told. */
+/** Closes a request's connection after its answer; HTTP/2 has GOAWAY instead of a header. */
 export function closeAfterAnswer(reply: FastifyReply): void {
   if (reply.request.raw.httpVersionMajor === 1) reply.header("connection", "close");
 }

@@ -8,7 +8,7 @@ import { watchFile } from "./watch-file.ts";
 
 /** What becomes of a followed file. */
 export interface FileEvents {
-  /** It holds something else than before, or can be read again. */
+  /** Its content has changed, or it can be read again. */
   readonly changed: (bytes: Buffer) => void;
   /** It cannot be read, for a reason not reported a moment ago. */
   readonly unreadable: (error: StartError) => void;
@@ -52,10 +52,10 @@ export async function openFollowedFile(
   let running: Promise<void> | undefined;
   let askedAgain = false;
 
-  function report(fingerprint: string, tell: (to: FileEvents) => void): void {
+  function report(fingerprint: string, notify: (to: FileEvents) => void): void {
     if (events === undefined || fingerprint === reported) return;
     reported = fingerprint;
-    tell(events);
+    notify(events);
   }
 
   function reportFault(error: StartError): void {
