@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { formatAddress, type Address } from "../system/address.ts";
 import { parseConfig } from "../settings/serve.ts";
 import { parseUpFlags } from "../settings/up.ts";
-import { codeOf, StartError } from "../system/errors.ts";
+import { StartError, systemReason } from "../system/errors.ts";
 
 const TIMEOUT_MS = 2000;
 const PROGRAM = "idtoken-authz";
@@ -72,7 +72,7 @@ async function get(address: Address, path: string): Promise<{ status: number; bo
   try {
     return await promise;
   } catch (cause) {
-    const reason = codeOf(cause) ?? String(cause);
+    const reason = systemReason(cause);
     throw new StartError(
       `${formatAddress(address)}: no answer: ${signal.aborted ? `none within ${TIMEOUT_MS} ms` : reason}`,
       { cause },

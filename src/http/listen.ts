@@ -4,8 +4,9 @@ import { existsSync } from "node:fs";
 import { lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { dirname } from "node:path";
-import { formatAddress, type Address, type TcpAddress } from "../system/address.ts";
+import type { Address, TcpAddress } from "../system/address.ts";
 import { codeOf, StartError } from "../system/errors.ts";
+import { listenFault } from "../system/listen-fault.ts";
 
 /** Gives a new socket mode 0660: only its owner and group may connect. */
 const SOCKET_UMASK = 0o117;
@@ -22,7 +23,7 @@ export async function listen(app: FastifyInstance, address: Address): Promise<Ad
     const host = address.host.toLowerCase() === "localhost" ? "127.0.0.1" : address.host;
     await app.listen({ host, port: address.port });
   } catch (cause) {
-    throw cause instanceof StartError ? cause : describeFault(address, cause);
+    throw cause instanceof StartError ? cause : listenFault(address, cause);
   }
   const bound = app.server.address();
   return typeof bound === "object" && bound !== null ? { ...address, port: bound.port } : address;
@@ -37,7 +38,7 @@ export async function findFreeAddress(address: TcpAddress): Promise<TcpAddress> 
   try {
     await once(server.listen({ host: address.host, port: address.port }), "listening");
   } catch (cause) {
-    throw describeFault(address, cause);
+    throw listenFault(address, cause);
   }
   return { ...address, port: (server.address() as AddressInfo).port };
 }
@@ -47,10 +48,10 @@ async function listenOnSocket(
   address: Extract<Address, { kind: "unix" }>,
 ): Promise<Address> {
   const { path } = address;
-  if (!existsSync(dirname(path))) throw faultOf(address, "its folder does not exist");
+  if (!existsSync(dirname(path))) throw listenFault(address, "its folder does not exist");
   const found = await lstat(path).catch(() => undefined);
   if (found !== undefined && !found.isSocket()) {
-    throw faultOf(address, "a file that is not a socket is in the way");
+    throw listenFault(address, "a file that is not a socket is in the way");
   }
   if (found !== undefined && (await isDead(path))) await unlink(path);
   // Not chmod afterwards, which would leave a moment for others to connect.
@@ -74,20 +75,4 @@ async function isDead(path: string): Promise<boolean> {
   } finally {
     socket.destroy();
   }
-}
-
-const LISTEN_FAULTS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "the address is already in use",
-  EADDRNOTAVAIL: "this machine does not have that address",
-  EACCES: "permission denied",
-  ENOTFOUND: "the host name does not resolve",
-};
-
-function describeFault(address: Address, cause: unknown): StartError {
-  const code = codeOf(cause) ?? "unknown error";
-  return faultOf(address, LISTEN_FAULTS[code] ?? code, cause);
-}
-
-function faultOf(address: Address, reason: string, cause?: unknown): StartError {
-  return new StartError(`${formatAddress(address)}: cannot listen: ${reason}`, { cause });
 }

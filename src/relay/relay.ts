@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Http2Session, type ServerHttp2Stream } from "node:http2";
-import { formatAddress, type TcpAddress } from "../system/address.ts";
-import { codeOf, StartError } from "../system/errors.ts";
+import type { TcpAddress } from "../system/address.ts";
+import { listenFault } from "../system/listen-fault.ts";
 import { joinStream, type JoinOptions } from "./join.ts";
 
 export interface RelayOptions extends JoinOptions {
@@ -73,8 +73,7 @@ export async function startRelay({ listen, ...join }: RelayOptions): Promise<Rel
   try {
     await once(server.listen(listen.port, listen.host), "listening");
   } catch (cause) {
-    const reason = codeOf(cause) ?? "unknown error";
-    throw new StartError(`${formatAddress(listen)}: cannot listen: ${reason}`, { cause });
+    throw listenFault(listen, cause);
   }
   const bound = server.address();
   const port = typeof bound === "object" && bound !== null ? bound.port : listen.port;

@@ -83,6 +83,8 @@ export function codeOf(error: unknown): string | undefined {
 
 /** Why the system refused something, with the path that it is about, but no code or system call. */
 export function systemReason(error: unknown): string {
+  // Of a name with several addresses.
+  if (error instanceof AggregateError) return systemReason(error.errors[0]);
   if (!(error instanceof Error)) return String(error);
   if (!("errno" in error) || typeof error.errno !== "number") return error.message;
   const reason = getSystemErrorMessage(error.errno) ?? error.message;

@@ -41,7 +41,7 @@ describe("healthcheck", () => {
   it("names the address if nothing listens there", async () => {
     const { code, stderr } = await check("127.0.0.1:1");
     expect(code).toBe(1);
-    expect(stderr).toBe("127.0.0.1:1: no answer: ECONNREFUSED\n");
+    expect(stderr).toBe("127.0.0.1:1: no answer: connection refused\n");
   });
 
   it("asks for flags if process 1 is another program", async () => {

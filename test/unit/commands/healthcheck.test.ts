@@ -25,7 +25,7 @@ it.each([
 
 it("no server at the address is a StartError that names it", async () => {
   await expect(run("--listen=127.0.0.1:1")).rejects.toThrow(
-    new StartError("127.0.0.1:1: no answer: ECONNREFUSED"),
+    new StartError("127.0.0.1:1: no answer: connection refused"),
   );
 });
 

@@ -96,6 +96,8 @@ describe("the relay", () => {
   it("throws a StartError with the address if it cannot listen", async () => {
     const taken = fixture.relay.address;
     const starting = startRelay({ listen: taken, target: taken, onUnreachable: () => {} });
-    await expect(starting).rejects.toThrow(`127.0.0.1:${taken.port}: cannot listen: EADDRINUSE`);
+    await expect(starting).rejects.toThrow(
+      `127.0.0.1:${taken.port}: cannot listen: the address is already in use`,
+    );
   });
 });

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { constants } from "node:os";
 import { describe, expect, it } from "vitest";
 import { codeOf, MintError, systemReason, UsageError } from "../../../src/system/errors.ts";
 
@@ -23,6 +24,13 @@ describe("systemReason", () => {
     const path = "/there/is/no/such/file";
     const error: unknown = await readFile(path).catch((cause: unknown) => cause);
     expect(systemReason(error)).toBe(`${path}: no such file or directory`);
+  });
+
+  it("takes the first of several errors, as of a name with several addresses", () => {
+    const refused = Object.assign(new Error("connect"), { errno: -constants.errno.ECONNREFUSED });
+    expect(systemReason(new AggregateError([refused, new Error("other")]))).toBe(
+      systemReason(refused),
+    );
   });
 
   it("returns the message of any other error", () => {
