@@ -1,7 +1,8 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { readBounded } from "../system/bounded-body.ts";
+import type { FastifyInstance, FastifyReply } from "fastify";
+import type { Clock } from "../system/clock.ts";
 import { CHECK_SECRET_HEADER, type CheckSecret } from "../access/check-secret.ts";
 import { closeAfterAnswer } from "./drain.ts";
+import { createPushReader, MAX_REQUEST_BYTES } from "./push-bodies.ts";
 import {
   discoveryResponse,
   findOutage,
@@ -26,6 +27,7 @@ export interface PushOptions {
   readonly pushed: (outcome: PushOutcome) => void;
   /** Whether each connection should be closed after its next answer. */
   readonly isDraining: () => boolean;
+  readonly clock: Clock;
 }
 
 /** Where Envoy polls for secrets (SDS over REST). */
@@ -33,8 +35,6 @@ export const PUSH_PATH = "/v3/discovery:secrets";
 
 /** The name of the default audience's token. */
 const DEFAULT_NAME = "default";
-/** Envoy's requests are about 77 KB, because they list its extensions. */
-const MAX_REQUEST_BYTES = 1_048_576;
 
 /**
  * Answers Envoy's requests for secrets, each named by an audience or `default`: 200 with the
@@ -42,7 +42,8 @@ const MAX_REQUEST_BYTES = 1_048_576;
  * or oversized request.
  */
 export async function pushPlugin(app: FastifyInstance, options: PushOptions): Promise<void> {
-  const { secret, authorize, token, pushed, isDraining } = options;
+  const { secret, authorize, token, pushed, isDraining, clock } = options;
+  const readPush = createPushReader(clock);
 
   async function find(name: string, client: readonly string[]): Promise<NamedSecret> {
     const named = name === DEFAULT_NAME ? undefined : name;
@@ -66,7 +67,9 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
     if (secret?.matches(request.raw.headers[CHECK_SECRET_HEADER]?.toString()) === false) {
       return refuse(reply, 403, "check_secret_wrong");
     }
-    const body = await readBody(request);
+    const client = clientNames(request.raw.socket);
+    // Fastify reads no bodies, because those of checks do not matter.
+    const body = await readPush(request.raw, client);
     if (body === undefined) {
       closeAfterAnswer(reply);
       const reason = `the request must have at most ${MAX_REQUEST_BYTES} bytes`;
@@ -79,7 +82,6 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
       if (!(error instanceof InvalidDiscoveryRequest)) throw error;
       return refuse(reply, 400, "push_malformed", error.message);
     }
-    const client = clientNames(request.raw.socket);
     const secrets = await Promise.all(names.map((name) => find(name, client)));
     for (const each of secrets) pushed(outcomeOf(each));
     // The drain hook misses requests that were already waiting for a mint.
@@ -88,14 +90,6 @@ export async function pushPlugin(app: FastifyInstance, options: PushOptions): Pr
     if (outage !== undefined) return reply.code(503).send({ error: outage });
     return reply.send(discoveryResponse(secrets));
   });
-}
-
-/** Fastify reads no bodies, because those of checks do not matter. */
-function readBody({ raw }: FastifyRequest): Promise<string | undefined> {
-  // Leaving a part unread must not destroy the connection before the answer is sent.
-  const chunks = raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
-  // The client is gone; it does not matter what it is answered.
-  return readBounded(chunks, MAX_REQUEST_BYTES).catch(() => "");
 }
 
 function outcomeOf(secret: NamedSecret): PushOutcome {

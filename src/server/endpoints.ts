@@ -40,7 +40,14 @@ export async function buildEndpoints(
   const health = { readiness: own.readiness, isDraining, metrics, envoy: context.envoy };
   const main = await buildHealthEndpoint(health, draining, context, {
     check: { decide: decideOver("http"), tokenHeader, isDraining },
-    push: { secret, authorize, token: tokenToPush, pushed: metrics.pushed, isDraining },
+    push: {
+      secret,
+      authorize,
+      token: tokenToPush,
+      pushed: metrics.pushed,
+      isDraining,
+      clock: context.clock,
+    },
     grpcCheck: { decide: decideOver("grpc"), tokenHeader },
     secure: tls && { files: tls, onRefused: metrics.handshakeRefused },
   });

@@ -5,6 +5,7 @@ import { buildApp } from "../../src/http/app.ts";
 import type { CheckOptions } from "../../src/http/check.ts";
 import type { HealthOptions } from "../../src/http/health.ts";
 import type { PushOptions } from "../../src/http/push.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import { idToken } from "./tokens.ts";
 
 /** The configured audience. */
@@ -48,7 +49,13 @@ export async function buildTestApp(
       isDraining,
       ...parts.check,
     },
-    push: { ...access, pushed: (outcome) => pushes.push(outcome), isDraining, ...parts.push },
+    push: {
+      ...access,
+      pushed: (outcome) => pushes.push(outcome),
+      isDraining,
+      clock: systemClock,
+      ...parts.push,
+    },
     health: { ...HEALTHY, ...parts.health },
     onFault: (error) => errors.push(error),
   });
