@@ -17,16 +17,11 @@ export function whenQuiet(stream: Http2Stream, reset: () => void): void {
   const step = async (before: number): Promise<void> => {
     await roundTrip();
     if (stream.destroyed || stream.closed) return;
-    const left = windowOf(stream);
-    if (left > 0 && before - left > FEW_BYTES) return step(left);
+    const { readableLength } = stream;
+    if (readableLength - before > FEW_BYTES) return step(readableLength);
     reset();
   };
-  void step(windowOf(stream));
-}
-
-/** How much the peer may still send. */
-function windowOf(stream: Http2Stream): number {
-  return stream.state.localWindowSize ?? 0;
+  void step(stream.readableLength);
 }
 
 const known = new WeakMap<Http2Session, () => Promise<void>>();

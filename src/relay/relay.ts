@@ -46,6 +46,8 @@ function cut(session: Http2Session): void {
 
 /** Cuts a connection whose other end does not answer, so that the TCP server learns of it. */
 function probe(session: Http2Session): void {
+  // It may have ended although its socket is still open; ping() would throw.
+  if (session.destroyed) return;
   const timer = setTimeout(() => cut(session), PROBE_TIMEOUT_MS);
   // A connection that is closing sends no ping; it ends by itself.
   session.ping(() => clearTimeout(timer));

@@ -18,6 +18,12 @@ const FIRST_STREAM = Buffer.concat([
   Buffer.from("000000040000000000", "hex"),
   Buffer.from("000006010400000001838684410161", "hex"),
 ]);
+/** The start of a connection without streams, and GOAWAY. */
+const GOODBYE = Buffer.concat([
+  Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+  Buffer.from("000000040000000000", "hex"),
+  Buffer.from("0000080700000000000000000000000000", "hex"),
+]);
 /** An empty DATA frame with END_STREAM, on that stream. */
 const END_OF_STREAM = Buffer.from("000000000100000001", "hex");
 
@@ -74,6 +80,18 @@ describe("the relay", () => {
     vi.advanceTimersByTime(PROBE_INTERVAL_MS);
     vi.advanceTimersByTime(PROBE_INTERVAL_MS);
     expect(await ending).toBe("ECONNRESET");
+  });
+
+  it("sends no ping on a tunnel that has ended, while its client keeps the socket open", async () => {
+    await using parts = new AsyncDisposableStack();
+    const probing = parts.use(await startRelayFixture());
+    parts.use(useFakeTimers());
+    const { port } = probing.relay.address;
+    const leaving = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    parts.defer(() => void leaving.destroy());
+    leaving.resume().write(GOODBYE);
+    await once(leaving, "end");
+    expect(() => vi.advanceTimersByTime(PROBE_INTERVAL_MS)).not.toThrow();
   });
 
   it("keeps an idle tunnel whose client answers pings", async () => {
