@@ -7,6 +7,7 @@ import { benchCheck } from "./check.ts";
 import { benchGateway } from "./gateway.ts";
 import { sentence, table, type Line } from "./line.ts";
 import { describeMachine } from "./machine.ts";
+import { benchShared } from "./shared.ts";
 import { benchStart } from "./start.ts";
 import { benchTunnel } from "./tunnel.ts";
 import type { OnStep } from "./interleave.ts";
@@ -20,6 +21,10 @@ const BENCHMARKS = {
     run: benchTunnel,
   },
   audiences: { about: "memory, time and the event loop with many audiences", run: benchAudiences },
+  shared: {
+    about: "one caller beside another's flood, and a policy that changes",
+    run: benchShared,
+  },
   start: { about: "start time, first token and idle memory of the bundle", run: benchStart },
 } satisfies Readonly<
   Record<string, { about: string; run: (onStep: OnStep) => Promise<readonly Line[]> }>

@@ -1,9 +1,7 @@
 import { credentials as grpc } from "@grpc/grpc-js";
 import { decodeJwt } from "jose";
 import { once } from "node:events";
-import { rename, writeFile } from "node:fs/promises";
 import { Agent, request } from "node:https";
-import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -15,7 +13,7 @@ import { createAuthorizationClient, type Outcome } from "../support/authorizatio
 import { createCredentials, KEY_ACCOUNT, type Credentials } from "../support/credential-files.ts";
 import { createServiceAccount } from "../support/service-account.ts";
 import { startServer, type ServerProcess } from "../support/server-process.ts";
-import { makeTemporaryFolder } from "../support/temporary-folder.ts";
+import { createSharedFiles, type SharedFiles } from "../support/shared-files.ts";
 
 const ORDERS = "https://orders-abc123-ew.a.run.app";
 const STOCK = "https://stock-abc123-ew.a.run.app";
@@ -28,36 +26,19 @@ const [WEB_ACCOUNT, CART_ACCOUNT] = ["shop-web", "shop-cart"].map(
 
 const parts = new AsyncDisposableStack();
 let world: Credentials;
-let authority: CertificateAuthority;
+let files: SharedFiles;
 let stranger: CertificateAuthority;
-let folder = "";
 let credentials = "";
-const path = (name: string) => join(folder, name);
 
 beforeAll(async () => {
   world = parts.use(await createCredentials());
-  ({ path: folder } = parts.use(await makeTemporaryFolder()));
+  files = parts.use(await createSharedFiles());
   credentials = await world.write(world.files.serviceAccount);
   for (const account of [WEB_ACCOUNT, CART_ACCOUNT]) world.apis.policy.grant(account, KEY_ACCOUNT);
-  authority = await createCertificateAuthority("test CA");
   stranger = await createCertificateAuthority("another CA");
-  await writeFile(path("ca.crt"), authority.certificatePem);
-  await renewCertificate();
 });
 afterEach(() => world.endpoint.resume());
 afterAll(() => parts.disposeAsync());
-
-async function replace(name: string, content: string): Promise<void> {
-  await writeFile(path(`${name}.new`), content);
-  await rename(path(`${name}.new`), path(name));
-}
-
-async function renewCertificate(): Promise<void> {
-  const names = { commonName: "auth server", dnsNames: ["authz"], ipAddresses: ["127.0.0.1"] };
-  const issued = await authority.issue({ ...names, usage: "server", days: 1 });
-  await replace("server.crt", issued.certificatePem);
-  await replace("server.key", issued.privateKeyPem);
-}
 
 const POLICY = `
 callers:
@@ -74,19 +55,9 @@ principals_from: [${GATEWAY}]
 
 /** Starts a server with this policy. */
 async function start(policy = POLICY, credentialFile = credentials): Promise<ServerProcess> {
-  await replace("policy.yaml", policy);
-  const files = { "tls-cert": "server.crt", "tls-key": "server.key", "client-ca": "ca.crt" };
-  const flags = Object.entries(files).map(([flag, name]) => `--${flag}=${path(name)}`);
-  flags.push(`--policy=${path("policy.yaml")}`, `--credentials=${credentialFile}`);
-  flags.push("--admin-listen=127.0.0.1:0");
-  return startServer(flags, world.env);
-}
-
-/** A client's certificate with this name. */
-async function issue(uri: string, by = authority) {
-  const names = { commonName: "client", dnsNames: ["client.example.com"], uris: [uri] };
-  const { certificatePem, privateKeyPem } = await by.issue({ ...names, usage: "client", days: 1 });
-  return { cert: certificatePem, key: privateKeyPem };
+  await files.writePolicy(policy);
+  const flags = [`--credentials=${credentialFile}`, "--admin-listen=127.0.0.1:0"];
+  return startServer([...files.flags, ...flags], world.env);
 }
 
 /** The account of the token that a gRPC check was answered with. */
@@ -107,9 +78,9 @@ async function connectAs(
   { address }: ServerProcess,
   options: { readonly by?: CertificateAuthority; readonly keepAlive?: boolean } = {},
 ): Promise<Client> {
-  const { by = authority, keepAlive = true } = options;
-  const identity = await issue(uri, by);
-  const ca = authority.certificatePem;
+  const { by = files.authority, keepAlive = true } = options;
+  const identity = await files.issue(uri, by);
+  const ca = files.authority.certificatePem;
   const agent = new Agent({ ...identity, ca, keepAlive, maxSockets: 1 });
 
   async function check(headers: Readonly<Record<string, string>> = {}): Promise<unknown> {
@@ -157,8 +128,8 @@ describe("a shared server", () => {
   });
 
   it("does the same over gRPC, where the principal is Envoy's attribute", async () => {
-    const { cert, key } = await issue(GATEWAY);
-    const ca = Buffer.from(authority.certificatePem);
+    const { cert, key } = await files.issue(GATEWAY);
+    const ca = Buffer.from(files.authority.certificatePem);
     const channel = grpc.createSsl(ca, Buffer.from(key), Buffer.from(cert));
     using client = createAuthorizationClient(server.address, channel);
     const attributes = { source: { principal: CART } };
@@ -228,12 +199,12 @@ describe("a policy that changes", () => {
     await using server = await start();
     using web = await connectAs(WEB, server);
     expect(await web.check()).toBe(`${WEB_ACCOUNT} ${ORDERS}`);
-    await replace("policy.yaml", "callers: []\n");
+    await files.writePolicy("callers: []\n");
     server.signal("SIGHUP");
     const rejected = await server.line(({ event }) => event === "policy_rejected");
     expect(JSON.stringify(rejected)).toContain("policy.yaml:1: callers: must be a list");
     expect(await web.check()).toBe(`${WEB_ACCOUNT} ${ORDERS}`);
-    await replace("policy.yaml", POLICY.replace(WEB, "spiffe://cluster.local/ns/shop/sa/other"));
+    await files.writePolicy(POLICY.replace(WEB, "spiffe://cluster.local/ns/shop/sa/other"));
     server.signal("SIGHUP");
     await server.line(({ event }) => event === "policy_changed");
     expect(await web.check()).toBe(DENIED);
@@ -256,7 +227,7 @@ describe("a policy that changes", () => {
     expect(await web.check()).toBe('503 {"error":"mint_rejected"}');
     const attested = { "x-authz-principal": CART };
     expect(await gateway.check(attested)).toBe(`${CART_ACCOUNT} ${ORDERS}`);
-    await replace("policy.yaml", POLICY.replace(WEB_ACCOUNT, locked("other")));
+    await files.writePolicy(POLICY.replace(WEB_ACCOUNT, locked("other")));
     server.signal("SIGHUP");
     await rejected(locked("other"));
   });
@@ -289,12 +260,12 @@ describe("a policy that changes", () => {
     };
     for (let change = 1; change <= 20; change++) {
       const account = change % 2 === 0 ? WEB_ACCOUNT : CART_ACCOUNT;
-      await replace("policy.yaml", POLICY.replace(WEB_ACCOUNT, account) + "\n".repeat(change));
-      if (change % 5 === 0) await renewCertificate();
+      await files.writePolicy(POLICY.replace(WEB_ACCOUNT, account) + "\n".repeat(change));
+      if (change % 5 === 0) await files.renewCertificate();
       server.signal("SIGHUP");
       await waitFor("policy_changed", change);
       expect(await connected.check()).toBe(`${account} ${ORDERS}`);
-      await replace("policy.yaml", "callers: []\n");
+      await files.writePolicy("callers: []\n");
       server.signal("SIGHUP");
       await waitFor("policy_rejected", change);
       expect(await connected.check()).toBe(`${account} ${ORDERS}`);
