@@ -17,12 +17,19 @@ import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 
 export interface EnvoyGatewayOptions {
   /** The file of deploy/envoy-gateway with the policies. */
-  readonly policy: "security-policy.yaml" | "security-policy-grpc.yaml";
+  readonly policy: EnvoyGatewayPolicy;
   readonly authServerPort: number;
   readonly cloudRunPort: number;
   /** The CA certificate (PEM) that signed Cloud Run's. */
   readonly ca: string;
+  /** What cert-manager would put into the Secret of the client certificate, with TLS. */
+  readonly client?: Readonly<Record<"tls.crt" | "tls.key" | "ca.crt", string>>;
 }
+
+export type EnvoyGatewayPolicy =
+  | "security-policy.yaml"
+  | "security-policy-grpc.yaml"
+  | "security-policy-tls.yaml";
 
 export interface EnvoyGateway extends AsyncDisposable {
   /** The port of the Gateway's listener. */
@@ -32,6 +39,7 @@ export interface EnvoyGateway extends AsyncDisposable {
 /** The parts of a resource that are changed here. */
 interface Resource {
   readonly kind: string;
+  readonly metadata: { readonly name: string; namespace: string };
   readonly spec: {
     endpoints?: unknown;
     tls?: unknown;
@@ -42,6 +50,7 @@ interface Resource {
 const BINARY = join(ROOT, ".cache/deploy/envoy-gateway");
 const ENVOY_VERSION = "1.40.0";
 const GROUP = "gateway.envoyproxy.io";
+const AUTH_SERVER = "idtoken-authz";
 
 /**
  * Starts Envoy Gateway in standalone mode (resources from files, Envoy as a process of this host)
@@ -123,14 +132,17 @@ function configFor(folder: string): unknown {
 
 /** The files of deploy/envoy-gateway, directed to this host, with the Gateway that they need. */
 async function readResources(options: EnvoyGatewayOptions, port: number): Promise<string> {
-  const { policy, authServerPort, cloudRunPort, ca } = options;
+  const { policy, authServerPort, cloudRunPort, ca, client } = options;
   const paths = ["routes.yaml", policy].map((name) => join(ROOT, "deploy/envoy-gateway", name));
   const texts = await Promise.all(paths.map((path) => readFile(path, "utf8")));
   const shipped = texts.flatMap((text) =>
     parseAllDocuments(text).map((document) => document.toJS() as Resource),
   );
-  for (const { kind, spec } of shipped) {
-    if (kind === "Backend") {
+  for (const { kind, metadata, spec } of shipped) {
+    if (kind === "Backend" && metadata.name === AUTH_SERVER) {
+      metadata.namespace = "app";
+      spec.endpoints = [{ ip: { address: "127.0.0.1", port: authServerPort } }];
+    } else if (kind === "Backend") {
       spec.endpoints = [{ ip: { address: "127.0.0.1", port: cloudRunPort } }];
       const caCertificateRefs = [{ group: "", kind: "ConfigMap", name: "ca" }];
       spec.tls = { ...Object(spec.tls), wellKnownCACertificates: undefined, caCertificateRefs };
@@ -138,16 +150,25 @@ async function readResources(options: EnvoyGatewayOptions, port: number): Promis
       const service = spec.extAuth?.http ?? spec.extAuth?.grpc;
       if (service === undefined) throw new Error(`${policy} has a policy without a service`);
       // In standalone mode, there are no Services, and no ReferenceGrant applies to a policy.
-      service.backendRefs = [{ group: GROUP, kind: "Backend", name: "idtoken-authz" }];
+      service.backendRefs = [{ group: GROUP, kind: "Backend", name: AUTH_SERVER }];
     }
   }
   const authServer = {
     endpoints: [{ ip: { address: "127.0.0.1", port: authServerPort } }],
     ...(policy.includes("grpc") && { appProtocols: [`${GROUP}/h2c`] }),
   };
+  const reached =
+    client === undefined
+      ? resource(`${GROUP}/v1alpha1`, "Backend", `app/${AUTH_SERVER}`, { spec: authServer })
+      : resource("v1", "Secret", "app/envoy-gateway-client", {
+          type: "kubernetes.io/tls",
+          data: Object.fromEntries(
+            Object.entries(client).map(([name, text]) => [name, btoa(text)]),
+          ),
+        });
   const own = [
     resource("v1", "ConfigMap", "app/ca", { data: { "ca.crt": ca } }),
-    resource(`${GROUP}/v1alpha1`, "Backend", "app/idtoken-authz", { spec: authServer }),
+    reached,
     resource(`${GROUP}/v1alpha1`, "EnvoyProxy", "app/host", {
       spec: { provider: { type: "Host", host: { envoyVersion: ENVOY_VERSION } } },
     }),

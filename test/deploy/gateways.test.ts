@@ -65,6 +65,39 @@ describe.each(files)("deploy/%s", (path) => {
   });
 });
 
+/** Every text that the keys have, at any depth. */
+function textsOf(value: unknown, keys: ReadonlySet<string>, key = ""): readonly string[] {
+  if (typeof value === "string") return keys.has(key) ? [value] : [];
+  if (typeof value !== "object" || value === null) return [];
+  const isList = Array.isArray(value);
+  return Object.entries(value).flatMap(([name, each]) => textsOf(each, keys, isList ? key : name));
+}
+
+/** By which gateways say which name the auth server's certificate must have. */
+const SERVER_NAME_KEYS = new Set([
+  "sni",
+  "hostname",
+  "subjectName",
+  "subjectNames",
+  "subjectAltNames",
+  "verifySubjectAltNames",
+]);
+
+it("The gateways that use TLS expect the name in the auth server's certificate.", async () => {
+  const certificates = await readDocuments("auth-server-tls/certificates.yaml");
+  const names = certificates.flatMap((document) => textsOf(document, new Set(["dnsNames"])));
+  const found = new Map<string, readonly string[]>();
+  for (const path of files) {
+    const texts = textsOf(await readDocuments(path), SERVER_NAME_KEYS);
+    const ofServer = texts.filter((text) => text.startsWith("idtoken-authz."));
+    if (ofServer.length > 0) found.set(path, ofServer);
+  }
+  expect(new Set([...found.keys()].map((path) => path.split("/")[0]))).toEqual(
+    new Set(["contour", "envoy-gateway", "gateway-api", "istio", "kgateway"]),
+  );
+  for (const name of [...found.values()].flat()) expect(names).toContain(name);
+});
+
 describe("deploy/auth-server", () => {
   it("starts the program with valid flags on the ports of its Service and NetworkPolicy", () => {
     const [container] = (ofKind("Deployment") as Deployment).template.spec.containers;

@@ -36,6 +36,20 @@ type kgatewayGrpcService struct {
 	} `json:"retry"`
 }
 
+type backendConfigPolicy struct {
+	meta.TypeMeta `json:",inline"`
+	Metadata      meta.ObjectMeta `json:"metadata"`
+	Spec          struct {
+		TargetRefs []policy.LocalPolicyTargetReference `json:"targetRefs"`
+		TLS        struct {
+			SecretRef             core.LocalObjectReference `json:"secretRef"`
+			Sni                   string                    `json:"sni"`
+			VerifySubjectAltNames []string                  `json:"verifySubjectAltNames"`
+			AlpnProtocols         []string                  `json:"alpnProtocols"`
+		} `json:"tls"`
+	} `json:"spec"`
+}
+
 type trafficPolicy struct {
 	meta.TypeMeta `json:",inline"`
 	Metadata      meta.ObjectMeta `json:"metadata"`

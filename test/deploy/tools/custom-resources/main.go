@@ -1,25 +1,22 @@
-// Checks custom resources against the Go types of their projects: an unknown field, a wrong type or
-// a kind not listed here is an error. Its arguments are YAML files.
+// Checks custom resources against the definitions of their projects, or where a project's module has
+// none against its Go types: an unknown field, a wrong type or value, or an unknown kind is an error.
+// Its arguments are YAML files; -crds names a file or folder of definitions.
 package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 
-	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	gateway "github.com/envoyproxy/gateway/api/v1alpha1"
-	contour "github.com/projectcontour/contour/apis/projectcontour/v1"
-	contourextension "github.com/projectcontour/contour/apis/projectcontour/v1alpha1"
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	mesh "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	routing "sigs.k8s.io/gateway-api/apis/v1"
-	routingbeta "sigs.k8s.io/gateway-api/apis/v1beta1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -47,9 +44,12 @@ type service struct {
 }
 
 func main() {
+	known := schemas{}
+	flag.Func("crds", "file or folder with definitions", known.read)
+	flag.Parse()
 	failed := false
-	for _, path := range os.Args[1:] {
-		if err := checkFile(path); err != nil {
+	for _, path := range flag.Args() {
+		if err := checkFile(path, known); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", path, err)
 			failed = true
 		}
@@ -59,41 +59,31 @@ func main() {
 	}
 }
 
-func checkFile(path string) error {
+func checkFile(path string, known schemas) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
-		if err := check(document); err != nil {
+		if err := check(document, known); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func check(document []byte) error {
+func check(document []byte, known schemas) error {
 	var kind meta.TypeMeta
 	if err := yaml.Unmarshal(document, &kind); err != nil {
 		return err
 	}
-	switch name := kind.APIVersion + " " + kind.Kind; name {
-	case "gateway.envoyproxy.io/v1alpha1 Backend":
-		return yaml.UnmarshalStrict(document, &gateway.Backend{})
-	case "gateway.envoyproxy.io/v1alpha1 SecurityPolicy":
-		return yaml.UnmarshalStrict(document, &gateway.SecurityPolicy{})
-	case "gateway.networking.k8s.io/v1beta1 ReferenceGrant":
-		return yaml.UnmarshalStrict(document, &routingbeta.ReferenceGrant{})
-	case "gateway.networking.k8s.io/v1 HTTPRoute":
-		return yaml.UnmarshalStrict(document, &routing.HTTPRoute{})
-	case "cert-manager.io/v1 Certificate":
-		return yaml.UnmarshalStrict(document, &certmanager.Certificate{})
-	case "cert-manager.io/v1 Issuer":
-		return yaml.UnmarshalStrict(document, &certmanager.Issuer{})
-	case "projectcontour.io/v1 HTTPProxy":
-		return yaml.UnmarshalStrict(document, &contour.HTTPProxy{})
-	case "projectcontour.io/v1alpha1 ExtensionService":
-		return yaml.UnmarshalStrict(document, &contourextension.ExtensionService{})
+	name := kind.APIVersion + " " + kind.Kind
+	if properties, found := known[name]; found {
+		return checkBySchema(document, properties)
+	}
+	switch name {
+	case "gateway.kgateway.dev/v1alpha1 BackendConfigPolicy":
+		return yaml.UnmarshalStrict(document, &backendConfigPolicy{})
 	case "gateway.kgateway.dev/v1alpha1 GatewayExtension":
 		return yaml.UnmarshalStrict(document, &gatewayExtension{})
 	case "gateway.kgateway.dev/v1alpha1 TrafficPolicy":
@@ -102,6 +92,8 @@ func check(document []byte) error {
 		return yaml.UnmarshalStrict(document, &monitoring.PodMonitor{})
 	case "serving.knative.dev/v1 Service":
 		return yaml.UnmarshalStrict(document, &service{})
+	case "networking.istio.io/v1 DestinationRule":
+		return checkSpec(document, &networking.DestinationRule{})
 	case "security.istio.io/v1 AuthorizationPolicy":
 		return checkSpec(document, &security.AuthorizationPolicy{})
 	case " ":
