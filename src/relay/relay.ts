@@ -41,6 +41,9 @@ const PROBE_TIMEOUT_MS = 15_000;
 
 /** Ends a connection so that each of its streams fails; without an error, they would seem to end. */
 function cut(session: Http2Session): void {
+  if (session.destroyed) return;
+  // Else the socket would stay open as long as the other end does not take what is unsent.
+  session.socket.resetAndDestroy();
   session.destroy(new Error("the tunnel was cut"));
 }
 

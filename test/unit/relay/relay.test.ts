@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { constants } from "node:http2";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { startRelay } from "../../../src/relay/relay.ts";
 import {
@@ -18,6 +19,13 @@ const FIRST_STREAM = Buffer.concat([
   Buffer.from("000000040000000000", "hex"),
   Buffer.from("000006010400000001838684410161", "hex"),
 ]);
+/** The same from a client that may be sent 2 GiB. */
+const FIRST_STREAM_WITHOUT_LIMITS = Buffer.concat([
+  Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+  Buffer.from("00000604000000000000047fffffff", "hex"),
+  Buffer.from("0000040800000000007fff0000", "hex"),
+  Buffer.from("000006010400000001838684410161", "hex"),
+]);
 /** The start of a connection without streams, and GOAWAY. */
 const GOODBYE = Buffer.concat([
   Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
@@ -26,6 +34,16 @@ const GOODBYE = Buffer.concat([
 ]);
 /** An empty DATA frame with END_STREAM, on that stream. */
 const END_OF_STREAM = Buffer.from("000000000100000001", "hex");
+
+/** Resolves when the system takes nothing more of what was written. */
+async function stalled(socket: Socket): Promise<void> {
+  let left = Infinity;
+  for (let turns = 0; turns < 1000; turns++) {
+    if (socket.writableLength !== left) turns = 0;
+    left = socket.writableLength;
+    await setImmediate();
+  }
+}
 
 let fixture: RelayFixture;
 beforeEach(async () => {
@@ -69,6 +87,7 @@ describe("the relay", () => {
     parts.use(useFakeTimers());
     const frozen = connect(probing.relay.address.port, "127.0.0.1");
     onTestFinished(() => void frozen.destroy());
+    frozen.on("error", () => {});
     const accepted = probing.accept();
     frozen.write(FIRST_STREAM);
     const socket = await accepted;
@@ -80,6 +99,27 @@ describe("the relay", () => {
     vi.advanceTimersByTime(PROBE_INTERVAL_MS);
     vi.advanceTimersByTime(PROBE_INTERVAL_MS);
     expect(await ending).toBe("ECONNRESET");
+  });
+
+  it("cuts a tunnel whose client takes nothing of what was sent, its socket too", async () => {
+    await using parts = new AsyncDisposableStack();
+    const probing = parts.use(await startRelayFixture());
+    const timers = parts.use(useFakeTimers());
+    const frozen = connect(probing.relay.address.port, "127.0.0.1");
+    parts.defer(() => void frozen.destroy());
+    frozen.on("error", () => {});
+    const accepted = probing.accept();
+    frozen.write(FIRST_STREAM_WITHOUT_LIMITS);
+    const socket = await accepted;
+    // More than the system buffers.
+    for (let chunks = 0; chunks < 1000; chunks++) socket.write(Buffer.alloc(65_536));
+    await stalled(socket);
+    vi.advanceTimersByTime(PROBE_INTERVAL_MS);
+    const ending = outcome(socket);
+    vi.advanceTimersByTime(PROBE_INTERVAL_MS);
+    expect(await ending).toBe("ECONNRESET");
+    timers[Symbol.dispose]();
+    await probing.relay.close(60_000);
   });
 
   it("sends no ping on a tunnel that has ended, while its client keeps the socket open", async () => {
