@@ -86,7 +86,6 @@ function isEndedByPeer(stream: ServerHttp2Stream): boolean {
 
 /** The server reset the connection. */
 function passReset(socket: Socket, stream: ServerHttp2Stream): void {
-  stream.unpipe(socket);
   // An error, as otherwise the stream would seem to end.
   const reset = () => stream.destroy(new Error("the TCP server reset the connection"));
   if (!socket.readableEnded) return whenQuiet(stream, reset);
