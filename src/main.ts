@@ -63,11 +63,11 @@ async function runCommand(
     }
     case "up": {
       const { upCommand, upHelp } = await import("./commands/up.ts");
-      return help ? print(upHelp()) : upCommand(argv, env, io);
+      return help ? print(upHelp(argv)) : upCommand(argv, env, io);
     }
     case "envoy": {
       const { envoyCommand, envoyHelp } = await import("./commands/envoy.ts");
-      return help ? print(envoyHelp()) : envoyCommand(argv, env, io);
+      return help ? print(envoyHelp(argv)) : envoyCommand(argv, env, io);
     }
     case "doctor": {
       const { doctorCommand, doctorHelp } = await import("./commands/doctor.ts");

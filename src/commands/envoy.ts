@@ -3,18 +3,25 @@ import { envoyConfigNames } from "../envoy/configs.ts";
 import { renderEnvoyConfig } from "../envoy/render.ts";
 import { hasSecretFiles } from "../envoy/secret-files.ts";
 import { envoySettings } from "../settings/envoy-table.ts";
-import { noteTrafficTag, parseEnvoyFlags, type EnvoyFlags } from "../settings/envoy.ts";
-import { formatHelp } from "../settings/table.ts";
+import {
+  envoySettingsForHelp,
+  noteTrafficTag,
+  parseEnvoyFlags,
+  type EnvoyFlags,
+} from "../settings/envoy.ts";
+import { firstPositional, formatHelp } from "../settings/table.ts";
 import { StartError, systemReason } from "../system/errors.ts";
 
-/** What `envoy --help` prints. */
-export const envoyHelp = () =>
-  formatHelp(
-    "Usage: idtoken-authz envoy NAME [flags]\n\n" +
-      `Prints a complete Envoy config. NAME is one of\n  ${envoyConfigNames.join("\n  ")}\n` +
-      "Flags that the config does not use are refused.",
-    envoySettings,
-  );
+/** What `envoy --help` prints or, for one config, `envoy NAME --help`. */
+export function envoyHelp(argv: readonly string[]): string {
+  const name = firstPositional(envoySettings, argv);
+  const usage = `Usage: idtoken-authz envoy NAME [flags]
+
+Prints a complete Envoy config. NAME is one of
+  ${envoyConfigNames.join("\n  ")}
+Flags that the config does not use are refused; envoy NAME --help lists those that it uses.`;
+  return formatHelp(usage, envoySettingsForHelp(name));
+}
 
 /**
  * Prints a complete Envoy config, or writes it to a file, and says on standard error what the given

@@ -10,16 +10,16 @@ import { urlOf } from "../envoy/values.ts";
 import { listenForSignals } from "./serve.ts";
 import { startUp, type Up } from "./up-start.ts";
 
-/** What `up --help` prints. */
-export const upHelp = () =>
+/** What `up --help` prints or, for one config, `up NAME --help`. */
+export const upHelp = (argv: readonly string[]) =>
   formatHelp(
     "Usage: idtoken-authz up NAME [flags]\n\n" +
       "Runs the auth server and an Envoy with one of the client configs, as one program. NAME is one of\n" +
       `  ${upConfigNames.join("\n  ")}\n` +
       "Steps are printed on standard error, the log on standard output. The auth server listens on a\n" +
       "private Unix socket. Envoy is started again if it dies. SIGTERM and Ctrl-C end both after the\n" +
-      "open requests.",
-    upSettingsForHelp,
+      "open requests. up NAME --help lists the flags of that config.",
+    upSettingsForHelp(argv),
   );
 
 /** After an interrupt, how long a step of the start may take to notice it. */

@@ -81,6 +81,19 @@ export function parseEnvoyFlags(
   throw new UsageError(faults);
 }
 
+/** The flags of the config that is named, or of all of them, as `--help` lists them. */
+export function envoySettingsForHelp(name: string | undefined): Record<string, Setting<unknown>> {
+  if (name === undefined || !isEnvoyConfigName(name)) return envoySettings;
+  const used = Object.entries(settingsOf(name)).filter(([key]) => isUsed(name, key));
+  return Object.fromEntries(used);
+}
+
+/** Whether a config uses a flag; undefined stands for any of the configs. */
+export function isUsed(name: EnvoyConfigName | undefined, key: string): boolean {
+  const uses = name === undefined ? Object.keys(envoySettings) : CONFIGS[name].uses;
+  return [...FLAGS_OF_ALL, ...uses].some((each) => each === key);
+}
+
 /** Puts the service's URL in place of `service-url`. */
 function withAudience(options: EnvoyFlags): EnvoyFlags {
   const { audience, service } = options;
@@ -102,18 +115,18 @@ export function noteTrafficTag({ service, audience }: EnvoyFlags): string | unde
 export function settingsOf(name: EnvoyConfigName): {
   readonly [K in Key]: Setting<EnvoyFlags[K]>;
 } {
-  const { uses, needs = [], defaults = {} } = CONFIGS[name];
+  const { needs = [], defaults = {} } = CONFIGS[name];
   const entries = (Object.keys(envoySettings) as Key[]).map((key) => {
     const setting = envoySettings[key];
     const byDefault = defaults[key];
-    if (!FLAGS_OF_ALL.has(key) && !uses.includes(key)) {
+    if (!isUsed(name, key)) {
       return [key, refused(setting, `${name} does not use this flag`)];
     }
     const read = (texts: readonly string[]) => {
       if (texts.length === 0 && needs.includes(key)) throw new Error("must be given");
       return setting.read(texts.length === 0 && byDefault !== undefined ? [byDefault] : texts);
     };
-    return [key, { ...setting, read }];
+    return [key, { ...setting, ...(byDefault !== undefined && { default: byDefault }), read }];
   });
   return Object.fromEntries(entries) as { readonly [K in Key]: Setting<EnvoyFlags[K]> };
 }

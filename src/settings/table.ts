@@ -83,7 +83,7 @@ export function parseSettings<S extends Settings>(
   env: NodeJS.ProcessEnv,
   positionals: readonly string[] = [],
 ): { readonly values: Values<S>; readonly positionals: readonly string[] } {
-  const { given, rest, errors } = readArgv(settings, argv);
+  const { given, rest, ofUnknown, errors } = readArgv(settings, argv);
   const values: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(settings)) {
     const fromEnv = setting.env === undefined ? "" : (env[setting.env] ?? "");
@@ -93,12 +93,15 @@ export function parseSettings<S extends Settings>(
     } catch (error) {
       const inEnv = fromEnv !== "" && !given.has(setting.flag);
       const name = inEnv ? setting.env : `--${setting.flag}`;
-      const shown = texts.length === 0 ? "" : ` ${texts.map(quote).join(" ")}`;
+      // The value of a bare switch was not typed.
+      const typed = texts.filter((text) => setting.placeholder !== undefined || text !== "on");
+      const shown = typed.map((text) => ` ${quote(text)}`).join("");
       errors.push(`${name}${shown}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
   for (const name of positionals.slice(rest.length)) errors.push(`${name}: must be given`);
   for (const extra of rest.slice(positionals.length)) {
+    if (ofUnknown.has(extra)) continue;
     errors.push(`${quote(extra)}: unexpected argument`);
   }
   if (errors.length > 0) throw new UsageError(errors);
@@ -121,14 +124,21 @@ function readArgv(settings: Settings, argv: readonly string[]) {
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true });
   const given = new Map<string, string[]>();
   const rest: string[] = [];
+  /** Arguments that follow an unknown flag, and so may be its value. */
+  const ofUnknown = new Set<string>();
+  let unknownAt = Number.NaN;
   const errors: string[] = [];
   for (const token of tokens) {
-    if (token.kind === "positional") rest.push(token.value);
+    if (token.kind === "positional") {
+      rest.push(token.value);
+      if (token.index === unknownAt + 1) ofUnknown.add(token.value);
+    }
     if (token.kind !== "option") continue;
     const setting = known.get(token.name);
     if (setting === undefined) {
       const name = isShowable(token.rawName) ? token.rawName : "(name not shown)";
       errors.push(`${name}: unknown flag; --help lists the known ones`);
+      unknownAt = token.index;
     } else if (setting.placeholder !== undefined && lacksValue(token)) {
       errors.push(`${token.rawName}: needs a value, ${setting.placeholder}`);
     } else {
@@ -136,7 +146,7 @@ function readArgv(settings: Settings, argv: readonly string[]) {
       given.set(setting.flag, [...texts, token.value ?? "on"]);
     }
   }
-  return { given, rest, errors };
+  return { given, rest, ofUnknown, errors };
 }
 
 /** Whether a flag's value is missing, or is really the next flag. */

@@ -5,7 +5,7 @@ import type { LogLevel } from "../telemetry/logger.ts";
 import type { TcpAddress } from "../system/address.ts";
 import { UsageError } from "../system/errors.ts";
 import { envoySettings } from "./envoy-table.ts";
-import { settingsOf, type EnvoyFlags } from "./envoy.ts";
+import { isUsed, settingsOf, type EnvoyFlags } from "./envoy.ts";
 import { parsePath } from "./paths.ts";
 import { serveSettings, type Config } from "./serve.ts";
 import { firstPositional, optional, parseSettings, toggle, type Setting } from "./table.ts";
@@ -83,8 +83,19 @@ function upSettings(isTerminal: boolean, name?: EnvoyConfigName) {
   return { ...ofEnvoy, ...upOwnSettings, ...serverSettings, logLevel: logLevelSetting(isTerminal) };
 }
 
-/** The settings as `up --help` lists them. */
-export const upSettingsForHelp = upSettings(false);
+/** The flags of `up` with the config that is named, or with any, as `--help` lists them. */
+export function upSettingsForHelp(argv: readonly string[]): Record<string, Setting<unknown>> {
+  const name = upConfigNamed(argv);
+  const isOfEnvoy = (key: string) => key in envoySettings && !(key in serverSettings);
+  const all = Object.entries(upSettings(false, name));
+  return Object.fromEntries(all.filter(([key]) => !isOfEnvoy(key) || isUsed(name, key)));
+}
+
+/** The config that is named, if `up` runs it. */
+function upConfigNamed(argv: readonly string[]): EnvoyConfigName | undefined {
+  const given = firstPositional(upSettings(false), argv);
+  return upConfigNames.find((each) => each === given);
+}
 
 /**
  * Reads NAME, the flags and the environment. The service's URL is the default audience. Throws a
@@ -95,8 +106,8 @@ export function parseUpFlags(
   env: NodeJS.ProcessEnv,
   isTerminal: boolean,
 ): UpOptions {
-  const given = firstPositional(upSettingsForHelp, argv);
-  const name = upConfigNames.find((each) => each === given);
+  const given = firstPositional(upSettings(isTerminal), argv);
+  const name = upConfigNamed(argv);
   const names = `one of ${upConfigNames.join(", ")}`;
   const faults =
     name !== undefined || given === undefined

@@ -71,6 +71,14 @@ describe("envoyCommand", () => {
 
 describe("envoyHelp", () => {
   it("names every config", () => {
-    for (const name of envoyConfigNames) expect(envoyHelp()).toContain(`  ${name}\n`);
+    for (const name of envoyConfigNames) expect(envoyHelp([])).toContain(`  ${name}\n`);
+  });
+
+  it("lists only the flags of a config that is named, with its own defaults", () => {
+    const help = envoyHelp(["gateway-any", "--help"]);
+    expect(help).toContain("--listen HOST:PORT  (default 127.0.0.1:9090)");
+    expect(help).toContain("--envoy-version");
+    expect(help).not.toContain("--service-url");
+    expect(envoyHelp(["nonsense", "--help"])).toBe(envoyHelp(["--help"]));
   });
 });

@@ -5,6 +5,7 @@ import {
   one,
   optional,
   parseSettings,
+  refused,
   settingRows,
   toggle,
 } from "../../../src/settings/table.ts";
@@ -90,6 +91,16 @@ describe("parseSettings", () => {
       '"stray": unexpected argument',
     ]);
     expect(errorsOf(["--loud=maybe"])).toEqual(['--loud "maybe": must be on or off']);
+  });
+
+  it("does not report what may be the value of an unknown flag, nor show what was not typed", () => {
+    expect(errorsOf(["--wrong", "value", "stray"])).toEqual([
+      "--wrong: unknown flag; --help lists the known ones",
+      '"stray": unexpected argument',
+    ]);
+    expect(errorsOf(["stray"])).toEqual(['"stray": unexpected argument']);
+    const refusing = { loud: refused(settings.loud, "not here") };
+    expect(() => parseSettings(refusing, ["--loud"], {})).toThrow(/^--loud: not here$/);
   });
 
   it("returns the arguments that a command takes, and requires each", () => {
