@@ -17,6 +17,10 @@ const UNUSED = new RegExp(
     "light-my-request/index",
     "pino/lib/transport",
     "prom-client/lib/pushgateway",
+    // Node has web streams of its own.
+    "web-streams-polyfill/dist/ponyfill.es2018",
+    // Other protocols than gRPC.
+    "@connectrpc/connect/dist/esm/protocol-(?:connect|grpc-web)/handler-factory",
   ].join("|")})\\.js$`,
 );
 

@@ -1,9 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { CHECK_SECRET_HEADER } from "../access/check-secret.ts";
 import { headersToRemove } from "../access/token-header.ts";
 import type { DecideCheck, Decision } from "../check/decision.ts";
 import type { RefusalCode } from "../system/errors.ts";
+import { unlessAborted } from "../system/unless-aborted.ts";
 import type { IdToken } from "../tokens/id-token.ts";
+import { CLIENT } from "./call.ts";
 import { HeaderValueOption_HeaderAppendAction as AppendAction } from "./gen/envoy/config/core/v3/base_pb.ts";
 import {
   Authorization,
@@ -11,8 +14,6 @@ import {
   type CheckResponseSchema,
 } from "./gen/envoy/service/auth/v3/external_auth_pb.ts";
 import { StatusCode } from "./gen/envoy/type/v3/http_status_pb.ts";
-import { unary, type Method } from "./method.ts";
-import { Status, StatusError } from "./status.ts";
 
 export interface AuthorizationOptions {
   readonly decide: DecideCheck;
@@ -30,31 +31,37 @@ const AUDIENCE_EXTENSION = "audience";
  * for a denied one, UNAVAILABLE if there is no token, which Envoy counts as an error. Nothing of
  * the checked request names the audience but its host: its headers are the client's.
  */
-export function checkMethod({ decide, tokenHeader }: AuthorizationOptions): Method {
+export function createAuthorization({
+  decide,
+  tokenHeader,
+}: AuthorizationOptions): ServiceImpl<typeof Authorization> {
   const removed = headersToRemove(tokenHeader);
 
   function answer(decision: Decision): CheckResponse {
     if ("token" in decision) return allow(decision.token, tokenHeader, removed);
     if ("denied" in decision) return deny(decision.denied);
-    throw new StatusError(Status.UNAVAILABLE, decision.failed);
+    throw new ConnectError(decision.failed, Code.Unavailable);
   }
 
-  return unary(Authorization.method.check, ({ attributes }: CheckRequest, metadata, client) => {
-    const decision = decide({
-      secret: metadata[CHECK_SECRET_HEADER]?.toString(),
-      named: attributes?.contextExtensions[AUDIENCE_EXTENSION],
-      host: attributes?.request?.http?.host,
-      client,
-      principal: attributes?.source?.principal || undefined,
-    });
-    return decision instanceof Promise ? decision.then(answer) : answer(decision);
-  });
+  return {
+    check: ({ attributes }: CheckRequest, { requestHeader, signal, values }) => {
+      const decision = decide({
+        secret: requestHeader.get(CHECK_SECRET_HEADER) ?? undefined,
+        named: attributes?.contextExtensions[AUDIENCE_EXTENSION],
+        host: attributes?.request?.http?.host,
+        client: values.get(CLIENT),
+        principal: attributes?.source?.principal || undefined,
+      });
+      if (!(decision instanceof Promise)) return answer(decision);
+      return unlessAborted(decision, signal).then(answer);
+    },
+  };
 }
 
 function allow({ header }: IdToken, key: string, removed: readonly string[]): CheckResponse {
   const overwrite = AppendAction.OVERWRITE_IF_EXISTS_OR_ADD;
   return {
-    status: { code: Status.OK },
+    status: { code: 0 },
     httpResponse: {
       case: "okResponse",
       value: {
@@ -68,7 +75,7 @@ function allow({ header }: IdToken, key: string, removed: readonly string[]): Ch
 function deny(code: RefusalCode): CheckResponse {
   const contentType = { key: "content-type", value: "application/json; charset=utf-8" };
   return {
-    status: { code: Status.PERMISSION_DENIED, message: code },
+    status: { code: Code.PermissionDenied, message: code },
     httpResponse: {
       case: "deniedResponse",
       value: {

@@ -1,139 +1,83 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { Code, createContextKey, createContextValues } from "@connectrpc/connect";
+import type { ContextValues, HandlerContext } from "@connectrpc/connect";
+import type { UniversalHandlerFn } from "@connectrpc/connect/protocol";
+import {
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { clientNames } from "../access/client-names.ts";
-import type { Clock } from "../system/clock.ts";
-import { createFrameReader } from "./message-frame.ts";
-import type { Answer, Method } from "./method.ts";
-import { Status, statusTrailers, StatusError } from "./status.ts";
+import { unlessAborted } from "../system/unless-aborted.ts";
 
-export interface CallOptions {
-  readonly clock: Clock;
-  /** Called with an unexpected error; the client gets a bare INTERNAL. */
-  readonly onFault: (error: unknown) => void;
-}
+/** The names of the verified certificate of a call's client. */
+export const CLIENT = createContextKey<readonly string[]>([]);
+/** Aborted when the call ends, by its deadline too. */
+const ENDED = createContextKey(new AbortController().signal);
 
-const RESPONSE_HEADERS = { ":status": 200, "content-type": "application/grpc" };
-/** How long the rest of a request is read after its answer. */
-const DISCARD_MS = 1000;
-/** `grpc-timeout`: at most eight digits and a unit. */
-const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
-const UNIT_MS: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1000,
-  m: 1,
-  u: 0.001,
-  n: 0.000_001,
-};
+/** What the library would parse, and throw or refuse, and nothing here reads. */
+const UNREAD_HEADERS = { ":authority": "authz", "content-type": "application/grpc" };
+/** A Node timer fires immediately after more than 24 days; these, of four days and more, have none. */
+const LONG_TIMEOUT = /^(?:\d{3,}H|\d{5,}M|\d{7,}S)$/;
 
 /**
- * Answers one call, by the protocol "gRPC over HTTP/2": one message in, a message or a stream of
- * messages out, then a status. The call ends when its deadline passes or its client cancels it;
- * what the method returns after that is dropped.
+ * Answers one call with the library's handler of its method, or UNIMPLEMENTED if there is none. An
+ * unexpected error is reported and resets the stream.
  */
 export function answerCall(
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  method: Method | undefined,
-  { clock, onFault }: CallOptions,
+  handler: UniversalHandlerFn | undefined,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+  onFault: (error: unknown) => void,
 ): void {
-  const reader = createFrameReader();
-  const ended = new AbortController();
-  const client = clientNames(stream.session?.socket);
-  let isStarted = false;
-  let cancelDeadline = () => {};
-
-  function fail(error: unknown): void {
-    if (ended.signal.aborted) return;
-    if (error instanceof StatusError) return endWith(error.status, error.message);
+  const { stream } = request;
+  answer(handler, request, response).catch((error: unknown) => {
+    // Nobody is left to be answered.
+    if (stream.closed) return;
     onFault(error);
-    endWith(Status.INTERNAL);
-  }
-
-  function endWith(status: Status, message?: string): void {
-    const trailers = statusTrailers(status, message);
-    if (!stream.headersSent)
-      stream.respond({ ...RESPONSE_HEADERS, ...trailers }, { endStream: true });
-    else endStream(trailers);
-    end();
-    if (!stream.readableEnded) discardRest();
-  }
-
-  /** Lets a request end by itself: a client may take a reset for the outcome of its call. */
-  function discardRest(): void {
-    const cancel = clock.schedule(DISCARD_MS, () => stream.close(constants.NGHTTP2_NO_ERROR));
-    stream.once("close", cancel);
-  }
-
-  function endStream(trailers: Readonly<Record<string, string>>, last?: Buffer): void {
-    stream.once("wantTrailers", () => stream.sendTrailers(trailers));
-    stream.end(last);
-  }
-
-  function end(): void {
-    cancelDeadline();
-    ended.abort();
-  }
-
-  function open(): void {
-    stream.respond(RESPONSE_HEADERS, { waitForTrailers: true });
-  }
-
-  async function sendAll(frames: AsyncIterable<Buffer>): Promise<void> {
-    for await (const frame of frames) {
-      if (ended.signal.aborted) return;
-      if (!stream.headersSent) open();
-      stream.write(frame);
-    }
-    if (!ended.signal.aborted) endWith(Status.OK);
-  }
-
-  function sendOnly(frame: Buffer): void {
-    if (ended.signal.aborted) return;
-    open();
-    endStream(statusTrailers(Status.OK), frame);
-    end();
-  }
-
-  function start(known: Method, frame: Buffer): void {
-    isStarted = true;
-    const answer: Answer = known.run(frame, headers, ended.signal, client);
-    if (Symbol.asyncIterator in answer) sendAll(answer).catch(fail);
-    else if (answer instanceof Promise) answer.then(sendOnly).catch(fail);
-    else sendOnly(answer);
-  }
-
-  // The client is gone: nobody is left to be answered.
-  stream.on("error", () => {}).on("close", end);
-  try {
-    if (method === undefined) throw new StatusError(Status.UNIMPLEMENTED, "unknown method");
-    const timeoutMs = parseTimeout(headers["grpc-timeout"]?.toString());
-    if (timeoutMs !== undefined) {
-      const late = new StatusError(Status.DEADLINE_EXCEEDED, `no answer within ${timeoutMs} ms`);
-      cancelDeadline = clock.schedule(timeoutMs, () => fail(late));
-    }
-    stream.on("data", (chunk: Buffer) => {
-      if (isStarted || ended.signal.aborted) return;
-      try {
-        const frame = reader.push(chunk);
-        if (frame !== undefined) start(method, frame);
-      } catch (error) {
-        fail(error);
-      }
-    });
-    stream.on("end", () => {
-      if (!isStarted) fail(new StatusError(Status.INVALID_ARGUMENT, "the message is incomplete"));
-    });
-  } catch (error) {
-    fail(error);
-  }
+    stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  });
 }
 
-/** Parses `grpc-timeout` to milliseconds. Throws a StatusError. */
-function parseTimeout(value: string | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  const [, digits, unit = ""] = TIMEOUT.exec(value) ?? [];
-  if (digits === undefined) {
-    throw new StatusError(Status.INVALID_ARGUMENT, "grpc-timeout must be digits and a unit");
-  }
-  return Number(digits) * (UNIT_MS[unit] ?? 1);
+/** Tells the reading of a call's request when the call ends: a request gate of the library. */
+export function rememberEnd({ values, signal }: HandlerContext): void {
+  values.set(ENDED, signal);
+}
+
+async function answer(
+  handler: UniversalHandlerFn | undefined,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+): Promise<void> {
+  const found = await (handler === undefined
+    ? unknownMethod()
+    : handle(handler, request, response));
+  // The stream closes only when its request has been read to the end, which the library may not do.
+  request.removeAllListeners("readable").resume();
+  await universalResponseToNodeResponse(found, response);
+}
+
+function handle(
+  handler: UniversalHandlerFn,
+  request: Http2ServerRequest,
+  response: Http2ServerResponse,
+) {
+  const { headers, stream } = request;
+  Object.assign(headers, UNREAD_HEADERS);
+  if (LONG_TIMEOUT.test(String(headers["grpc-timeout"]))) delete headers["grpc-timeout"];
+  const values = createContextValues().set(CLIENT, clientNames(stream.session?.socket));
+  const call = universalRequestFromNodeRequest(request, response, undefined, values);
+  return handler({ ...call, body: untilEnd(call.body as AsyncIterable<Uint8Array>, values) });
+}
+
+/** Reads until the call ends: the library itself waits for the rest of a request longer. */
+function untilEnd(body: AsyncIterable<Uint8Array>, values: ContextValues) {
+  const chunks = body[Symbol.asyncIterator]();
+  const next = () => unlessAborted(chunks.next(), values.get(ENDED));
+  return { [Symbol.asyncIterator]: () => ({ next }) };
+}
+
+function unknownMethod() {
+  const status = { "grpc-status": String(Code.Unimplemented), "grpc-message": "unknown method" };
+  const header = new Headers({ "content-type": "application/grpc" });
+  return { status: 200, header, trailer: new Headers(status) };
 }

@@ -1,10 +1,9 @@
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import type { Clock } from "../system/clock.ts";
 import {
   Health,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from "./gen/grpc/health/v1/health_pb.ts";
-import { serverStreaming, unary, type Method } from "./method.ts";
-import { Status, StatusError } from "./status.ts";
 
 export interface HealthOptions {
   /** The services whose health may be asked for, beside the whole server's. */
@@ -20,7 +19,7 @@ export interface HealthOptions {
 const POLL_MS = 1000;
 
 /** Implements `grpc.health.v1.Health`: every service is serving while the server is ready. */
-export function healthMethods(options: HealthOptions): readonly Method[] {
+export function createHealth(options: HealthOptions): ServiceImpl<typeof Health> {
   const { isReady, draining, clock } = options;
   const services = new Set(["", ...options.services]);
 
@@ -32,23 +31,24 @@ export function healthMethods(options: HealthOptions): readonly Method[] {
   async function* watch(service: string, signal: AbortSignal) {
     const ended = AbortSignal.any([signal, draining]);
     let last: ServingStatus | undefined;
-    while (!signal.aborted) {
+    for (;;) {
+      signal.throwIfAborted();
       const status = statusOf(service);
       if (status !== last) yield { status };
       last = status;
-      if (draining.aborted) throw new StatusError(Status.UNAVAILABLE, "the server is draining");
+      if (draining.aborted) throw new ConnectError("the server is draining", Code.Unavailable);
       await pause(clock, ended);
     }
   }
 
-  return [
-    unary(Health.method.check, ({ service }) => {
+  return {
+    check: ({ service }) => {
       const status = statusOf(service);
       if (status !== ServingStatus.SERVICE_UNKNOWN) return { status };
-      throw new StatusError(Status.NOT_FOUND, "unknown service");
-    }),
-    serverStreaming(Health.method.watch, ({ service }, signal) => watch(service, signal)),
-  ];
+      throw new ConnectError("unknown service", Code.NotFound);
+    },
+    watch: ({ service }, { signal }) => watch(service, signal),
+  };
 }
 
 /** Waits until the next comparison is due, or the signal aborts. */

@@ -2,12 +2,12 @@ import type { FastifyInstance } from "fastify";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { KEEP_ALIVE_MS, MAX_HEADER_BYTES } from "./app.ts";
-import type { AnswerCall, Http2Connections } from "./http2.ts";
+import type { AnswerHttp2, Http2Connections } from "./http2.ts";
 import { splitByPreface } from "./preface.ts";
 
 export interface AcceptOptions {
   /** Loads what answers gRPC calls, at the first connection. */
-  readonly loadGrpc: () => Promise<AnswerCall>;
+  readonly loadGrpc: () => Promise<AnswerHttp2>;
   /** Called with an error of loading; the connection is closed. */
   readonly onFault: (error: unknown) => void;
 }

@@ -4,19 +4,19 @@ import {
   createServer,
   type Http2ServerRequest,
   type Http2ServerResponse,
-  type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
 
-/** Answers a gRPC call. */
-export type AnswerCall = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
+/** Answers one request over HTTP/2. */
+export type AnswerHttp2 = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
 
 export interface Http2Options {
-  readonly answerCall: AnswerCall;
+  /** Answers gRPC calls. */
+  readonly answerCall: AnswerHttp2;
   /** Answers every other request. */
-  readonly answerRequest: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
+  readonly answerRequest: AnswerHttp2;
   /** Largest header list, in bytes. */
   readonly maxHeaderBytes: number;
   /** A connection without requests is closed after this. */
@@ -47,11 +47,14 @@ const KNOWN_METHODS = new Set(METHODS);
 
 /** Creates the HTTP/2 side of a server: gRPC calls, and the same requests as over HTTP/1.1. */
 export function createHttp2Connections(options: Http2Options): Http2Connections {
-  const { answerCall, maxHeaderBytes, idleTimeoutMs } = options;
+  const { answerCall, answerRequest, maxHeaderBytes, idleTimeoutMs } = options;
   const sessions = new Set<ServerHttp2Session>();
   let isEnding = false;
   // Never listens: it turns the streams that it is given into requests.
-  const requests = createServer(options.answerRequest);
+  const requests = createServer((request, response) => {
+    const isCall = GRPC.test(request.headers["content-type"] ?? "");
+    return isCall ? answerCall(request, response) : answerRequest(request, response);
+  });
   const server = createServer({
     ...RESETS,
     maxHeaderListPairs: MAX_HEADER_FIELDS,
@@ -66,7 +69,6 @@ export function createHttp2Connections(options: Http2Options): Http2Connections 
     if (isEnding) session.once("stream", () => announce(session));
   });
   server.on("stream", (stream: ServerHttp2Stream, headers, flags, rawHeaders) => {
-    if (GRPC.test(headers["content-type"] ?? "")) return answerCall(stream, headers);
     if (!KNOWN_METHODS.has(headers[":method"] ?? "")) headers[":method"] = "PUT";
     requests.emit("stream", stream, headers, flags, rawHeaders);
   });

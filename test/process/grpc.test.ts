@@ -152,6 +152,8 @@ describe("Authorization/Check", () => {
   });
 });
 
+// The statuses are those of gRPC's own table for what a library finds wrong (statuscodes.md), and of
+// compression.md.
 describe("A call that is not valid", () => {
   it.each([
     [
@@ -160,21 +162,22 @@ describe("A call that is not valid", () => {
       grpcFrame(messageOf()),
       status.UNIMPLEMENTED,
     ],
-    [
-      "bytes that are not a CheckRequest",
-      {},
-      grpcFrame(Buffer.from("\xff\xff")),
-      status.INVALID_ARGUMENT,
-    ],
+    ["bytes that are not a CheckRequest", {}, grpcFrame(Buffer.from("\xff\xff")), status.INTERNAL],
     ["half a message", {}, grpcFrame(messageOf()).subarray(0, 9), status.INVALID_ARGUMENT],
-    ["no message", {}, Buffer.alloc(0), status.INVALID_ARGUMENT],
+    ["no message", {}, Buffer.alloc(0), status.UNIMPLEMENTED],
     [
       "two messages",
       {},
       Buffer.concat([grpcFrame(messageOf()), grpcFrame(messageOf())]),
-      status.INVALID_ARGUMENT,
+      status.UNIMPLEMENTED,
     ],
-    ["a compressed message", {}, grpcFrame(messageOf(), 1), status.UNIMPLEMENTED],
+    [
+      "a compressed message",
+      { "grpc-encoding": "gzip" },
+      grpcFrame(messageOf(), 1),
+      status.UNIMPLEMENTED,
+    ],
+    ["a message compressed in no named way", {}, grpcFrame(messageOf(), 1), status.INTERNAL],
     ["a message of over 4 MiB", {}, grpcFrame(Buffer.alloc(4_194_305)), status.RESOURCE_EXHAUSTED],
     [
       "a malformed timeout",
@@ -200,6 +203,23 @@ describe("A call that is not valid", () => {
     expect(answer.trailers["grpc-status"]).toBe("0");
   });
 
+  it("is ended with its status and its stream closed, though its request goes on", async () => {
+    using raw = openHttp2(server.address);
+    const stream = raw.session.request(CHECK_CALL);
+    stream.resume().write(grpcFrame(Buffer.alloc(4_194_305)));
+    const [trailers] = await once(stream, "trailers");
+    expect(trailers["grpc-status"]).toBe(String(status.RESOURCE_EXHAUSTED));
+    await once(stream, "close");
+    expect(stream.rstCode).toBe(0);
+  });
+
+  it.each(["[bad", "a:b:c"])("but for its authority %j is answered", async (authority) => {
+    using raw = openHttp2(server.address);
+    const call = { ...CHECK_CALL, ":authority": authority };
+    const answer = await raw.request(call, grpcFrame(messageOf()));
+    expect(answer.trailers["grpc-status"]).toBe(String(status.OK));
+  });
+
   it("is no reason to end the process, even if it is not HTTP/2 after the preface", async () => {
     const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
     socket.write(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${"x".repeat(100)}`);
@@ -209,17 +229,42 @@ describe("A call that is not valid", () => {
 });
 
 it("10,000 concurrent calls on one connection are all answered, and HTTP/1.1 meanwhile", async () => {
-  using raw = openHttp2(server.address);
+  await using patient = await serve("--audience", A, "--mint-timeout", "60s");
+  await patient.event("minted");
+  using raw = openHttp2(patient.address);
   endpoint.pause();
   const exchange = endpoint.nextExchange();
   const frame = grpcFrame(messageOf("https://many.run.app"));
   const calls = Array.from({ length: 10_000 }, () => raw.request(CHECK_CALL, frame));
   await exchange;
-  expect((await fetch(`${server.url}/check`)).status).toBe(200);
-  expect(headersOf(await client.check(checkRequest()))).toBeDefined();
+  expect((await fetch(`${patient.url}/check`)).status).toBe(200);
+  using other = createAuthorizationClient(patient.address);
+  expect(headersOf(await other.check(checkRequest()))).toBeDefined();
   endpoint.resume();
   const statuses = (await Promise.all(calls)).map(({ trailers }) => trailers["grpc-status"]);
   expect(new Set(statuses)).toEqual(new Set(["0"]));
+}, 60_000);
+
+it("calls that would fill the heap are refused, and hurt no other", async () => {
+  const flags = ["--credentials", keyFile, "--audience", A, "--mint-timeout", "60s"];
+  const image = { NODE_OPTIONS: "--max-old-space-size=128" };
+  await using tight = await startServer([...flags, "--allow-audience=https://*.run.app"], image);
+  await tight.event("minted");
+  endpoint.pause();
+  const exchange = endpoint.nextExchange();
+  const frame = grpcFrame(messageOf("https://waiting.run.app"));
+  using connections = new DisposableStack();
+  const calls = Array.from({ length: 4 }, () => connections.use(openHttp2(tight.address))).flatMap(
+    (raw) => Array.from({ length: 1000 }, () => raw.request(CHECK_CALL, frame)),
+  );
+  const ends = Promise.allSettled(calls);
+  await exchange;
+  expect((await fetch(`${tight.url}/check`)).status).toBe(200);
+  endpoint.resume();
+  const outcomes = (await ends).map((end) =>
+    end.status === "fulfilled" ? end.value.trailers["grpc-status"] : String(end.reason.message),
+  );
+  expect(new Set(outcomes)).toEqual(new Set(["0", expect.stringContaining("REFUSED_STREAM")]));
 }, 60_000);
 
 describe("grpc.health.v1.Health", () => {

@@ -82,6 +82,8 @@ export async function startTokenEndpoint(
     // Writing fails when the peer is gone.
     answer(request, response).catch(() => response.destroy());
   });
+  // A busy machine may take longer than the default of 5 s to use a connection again.
+  server.keepAliveTimeout = 60_000;
   server.on("connection", (socket) => {
     if (!faults.refuses()) return;
     journal.record({ at: Date.now(), account: undefined, audience: undefined, outcome: "refuse" });

@@ -1,31 +1,45 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, createContextValues, createHandlerContext } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import type { Check, Decision } from "../../../src/check/decision.ts";
-import { checkMethod } from "../../../src/grpc/authorization.ts";
+import { createAuthorization } from "../../../src/grpc/authorization.ts";
+import { CLIENT } from "../../../src/grpc/call.ts";
 import {
+  Authorization,
   CheckRequestSchema,
-  CheckResponseSchema,
 } from "../../../src/grpc/gen/envoy/service/auth/v3/external_auth_pb.ts";
-import { decodeFrame, encodeFrame } from "../../../src/grpc/message-frame.ts";
-import { Status, StatusError } from "../../../src/grpc/status.ts";
 import { checkRequest } from "../../support/authorization-client.ts";
 import { AUDIENCE, TOKEN } from "../../support/http-app.ts";
+
+const CLIENT_NAMES = ["authz-client"];
 
 /** Runs one check that is decided as given. */
 function run(
   decision: Decision | Promise<Decision>,
-  { request = checkRequest(), secret = "", tokenHeader = "authorization" } = {},
+  {
+    request = checkRequest(),
+    secret = "",
+    tokenHeader = "authorization",
+    signal = new AbortController().signal,
+  } = {},
 ) {
   const seen: Check[] = [];
   const decide = (check: Check) => {
     seen.push(check);
     return decision;
   };
-  const method = checkMethod({ decide, tokenHeader });
-  const metadata = { "x-authz-secret": secret, "x-id-token-audience": "https://evil.example" };
-  const frame = encodeFrame(CheckRequestSchema, request);
-  const answer = method.run(frame, metadata, new AbortController().signal);
-  const decode = (bytes: Buffer) => decodeFrame(CheckResponseSchema, bytes);
-  return { seen, answer, decode };
+  const context = createHandlerContext({
+    service: Authorization,
+    method: Authorization.method.check,
+    protocolName: "grpc",
+    requestMethod: "POST",
+    url: "http://authz/",
+    requestSignal: signal,
+    requestHeader: { "x-authz-secret": secret, "x-id-token-audience": "https://evil.example" },
+    contextValues: createContextValues().set(CLIENT, CLIENT_NAMES),
+  });
+  const { check } = createAuthorization({ decide, tokenHeader });
+  return { seen, answer: check(create(CheckRequestSchema, request), context) };
 }
 
 describe("A check", () => {
@@ -34,7 +48,7 @@ describe("A check", () => {
       { token: TOKEN },
       { request: checkRequest(AUDIENCE, "h:80"), secret: "s" },
     );
-    expect(seen).toEqual([{ secret: "s", named: AUDIENCE, host: "h:80", client: [] }]);
+    expect(seen).toEqual([{ secret: "s", named: AUDIENCE, host: "h:80", client: CLIENT_NAMES }]);
   });
 
   it("names the principal that Envoy attests", () => {
@@ -50,9 +64,9 @@ describe("A check", () => {
   });
 
   it("that is allowed overwrites the token header and removes others", () => {
-    const { answer, decode } = run({ token: TOKEN }, { tokenHeader: "proxy-authorization" });
-    expect(decode(answer as Buffer)).toMatchObject({
-      status: { code: Status.OK },
+    const { answer } = run({ token: TOKEN }, { tokenHeader: "proxy-authorization" });
+    expect(answer).toMatchObject({
+      status: { code: 0 },
       httpResponse: {
         case: "okResponse",
         value: {
@@ -66,14 +80,15 @@ describe("A check", () => {
   });
 
   it("that had to wait is answered in the same way", async () => {
-    const { answer, decode } = run(Promise.resolve({ token: TOKEN }));
-    expect(decode(await (answer as Promise<Buffer>)).httpResponse.case).toBe("okResponse");
+    const { answer } = run(Promise.resolve({ token: TOKEN }));
+    expect(answer).toBeInstanceOf(Promise);
+    expect(await answer).toMatchObject({ httpResponse: { case: "okResponse" } });
   });
 
   it("that is denied is 403 with the code as JSON, and no token", () => {
-    const { answer, decode } = run({ denied: "audience_missing" });
-    expect(decode(answer as Buffer)).toMatchObject({
-      status: { code: Status.PERMISSION_DENIED, message: "audience_missing" },
+    const { answer } = run({ denied: "audience_missing" });
+    expect(answer).toMatchObject({
+      status: { code: Code.PermissionDenied, message: "audience_missing" },
       httpResponse: {
         case: "deniedResponse",
         value: {
@@ -86,9 +101,16 @@ describe("A check", () => {
   });
 
   it("without a token is UNAVAILABLE, so that Envoy counts an error and no denial", async () => {
-    const unavailable = new StatusError(Status.UNAVAILABLE, "mint_timeout");
+    const unavailable = new ConnectError("mint_timeout", Code.Unavailable);
     expect(() => run({ failed: "mint_timeout" })).toThrow(unavailable);
     const { answer } = run(Promise.resolve({ failed: "mint_timeout" }));
     await expect(answer).rejects.toThrow(unavailable);
+  });
+
+  it("ends with its call, however long the decision takes", async () => {
+    const reason = new Error("over");
+    const undecided = new Promise<Decision>(() => {});
+    const { answer } = run(undecided, { signal: AbortSignal.abort(reason) });
+    await expect(answer).rejects.toBe(reason);
   });
 });

@@ -1,11 +1,11 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, createHandlerContext } from "@connectrpc/connect";
 import { expect, it } from "vitest";
 import {
+  Health,
   HealthCheckRequestSchema,
-  HealthCheckResponseSchema,
 } from "../../../src/grpc/gen/grpc/health/v1/health_pb.ts";
-import { healthMethods } from "../../../src/grpc/health.ts";
-import { decodeFrame, encodeFrame } from "../../../src/grpc/message-frame.ts";
-import { Status, StatusError } from "../../../src/grpc/status.ts";
+import { createHealth } from "../../../src/grpc/health.ts";
 import { createFakeClock, type FakeClock } from "../../support/fake-clock.ts";
 
 const SERVING = 1;
@@ -22,42 +22,45 @@ function setUp() {
   const drain = new AbortController();
   const client = new AbortController();
   const clock = createFakeClock();
-  const [check, watch] = healthMethods({
+  const health = createHealth({
     services: [SERVICE],
     isReady: () => state.isReady,
     draining: drain.signal,
     clock,
   });
-  const call = (method: typeof check, service: string) =>
-    method?.run(encodeFrame(HealthCheckRequestSchema, { service }), {}, client.signal);
-  const decode = (frame: Buffer) => decodeFrame(HealthCheckResponseSchema, frame).status;
+  const context = createHandlerContext({
+    service: Health,
+    method: Health.method.watch,
+    protocolName: "grpc",
+    requestMethod: "POST",
+    url: "http://authz/",
+    requestSignal: client.signal,
+  });
+  const ask = (service: string) => create(HealthCheckRequestSchema, { service });
   return {
     state,
     drain,
     client,
     clock,
-    check: (service: string) => decode(call(check, service) as Buffer),
+    check: (service: string) => health.check(ask(service), context),
     watch: (service: string) => {
-      const frames = (call(watch, service) as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
-      return async () => {
-        const { value, done } = await frames.next();
-        return done === true ? "end" : decode(value);
-      };
+      const answers = health.watch(ask(service), context)[Symbol.asyncIterator]();
+      return async () => ((await answers.next()).value as { status: number }).status;
     },
   };
 }
 
 it("Check follows readiness for the server and its services, until a drain", () => {
   const { state, drain, check } = setUp();
-  expect([check(""), check(SERVICE)]).toEqual([NOT_SERVING, NOT_SERVING]);
+  expect([check(""), check(SERVICE)]).toEqual([{ status: NOT_SERVING }, { status: NOT_SERVING }]);
   state.isReady = true;
-  expect([check(""), check(SERVICE)]).toEqual([SERVING, SERVING]);
+  expect([check(""), check(SERVICE)]).toEqual([{ status: SERVING }, { status: SERVING }]);
   drain.abort();
-  expect(check("")).toBe(NOT_SERVING);
+  expect(check("")).toEqual({ status: NOT_SERVING });
 });
 
 it("Check of another service is NOT_FOUND", () => {
-  expect(() => setUp().check("c.D")).toThrow(new StatusError(Status.NOT_FOUND, "unknown service"));
+  expect(() => setUp().check("c.D")).toThrow(new ConnectError("unknown service", Code.NotFound));
 });
 
 it("Watch reports each change within a second, and nothing else", async () => {
@@ -91,17 +94,18 @@ it("Watch reports a drain immediately and ends with UNAVAILABLE", async () => {
   drain.abort();
   expect(await last).toBe(NOT_SERVING);
   await expect(next()).rejects.toThrow(
-    new StatusError(Status.UNAVAILABLE, "the server is draining"),
+    new ConnectError("the server is draining", Code.Unavailable),
   );
   expect(clock.armed()).toEqual([]);
 });
 
-it("Watch ends when its client goes away", async () => {
+it("Watch ends with its call", async () => {
   const { client, clock, watch } = setUp();
   const next = watch("");
   await next();
   const last = next();
-  client.abort();
-  expect(await last).toBe("end");
+  const reason = new Error("over");
+  client.abort(reason);
+  await expect(last).rejects.toBe(reason);
   expect(clock.armed()).toEqual([]);
 });

@@ -10,7 +10,7 @@ async function setUp() {
   const clock = createFakeClock();
   const endpoint = await buildEndpoint({
     health: HEALTHY,
-    loadGrpc: async () => (stream) => stream.respond({ ":status": 200 }, { endStream: true }),
+    loadGrpc: async () => (_request, response) => void response.end(),
     onFault: () => {},
     clock,
   });
