@@ -53,11 +53,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	kept := make(chan net.Conn, count)
 	switch load {
 	case "open":
 		report(openAll(address, count, func(connection net.Conn) { connection.Close() }))
 	case "idle":
+		kept := make(chan net.Conn, count)
 		report(openAll(address, count, func(connection net.Conn) { kept <- connection }))
 		io.Copy(io.Discard, os.Stdin)
 	case "echo":
