@@ -5,7 +5,7 @@ import { hasSecretFiles } from "../envoy/secret-files.ts";
 import { envoySettings } from "../settings/envoy-table.ts";
 import {
   envoySettingsForHelp,
-  noteTrafficTag,
+  notesOn,
   parseEnvoyFlags,
   type EnvoyFlags,
 } from "../settings/envoy.ts";
@@ -25,7 +25,7 @@ Flags that the config does not use are refused; envoy NAME --help lists those th
 
 /**
  * Prints a complete Envoy config, or writes it to a file, and says on standard error what the given
- * Envoy release lacks and whether the audience differs from the given URL. Resolves with the exit
+ * Envoy release lacks and what may not be meant. Resolves with the exit
  * code 0. Throws a UsageError that lists every fault before anything is printed, or a StartError if
  * the file cannot be written.
  */
@@ -43,9 +43,7 @@ export async function envoyCommand(
   });
   if (options.output === undefined) io.stdout(text);
   else await writeConfig(options.output, text);
-  for (const note of [...losses, noteTrafficTag(options)]) {
-    if (note !== undefined) io.stderr(`${note}\n`);
-  }
+  for (const note of [...losses, ...notesOn(options)]) io.stderr(`${note}\n`);
   return 0;
 }
 

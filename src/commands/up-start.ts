@@ -14,7 +14,7 @@ import type { ServerContext } from "../server/context.ts";
 import { serveHealth } from "../server/endpoints.ts";
 import { startServer, type RunningServer } from "../server/server.ts";
 import { VERIFICATION_AUDIENCE } from "../server/tokens.ts";
-import { noteTrafficTag } from "../settings/envoy.ts";
+import { notesOn } from "../settings/envoy.ts";
 import type { UpOptions } from "../settings/up.ts";
 import type { Address, TcpAddress } from "../system/address.ts";
 import { makePrivateFolder } from "../system/private-folder.ts";
@@ -84,9 +84,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<U
     admin: admin ?? { kind: "unix", path: paths.admin },
     envoyVersion: configVersion(binary.version),
   });
-  for (const note of [...losses, noteTrafficTag(options.envoy)]) {
-    if (note !== undefined) step(note);
-  }
+  for (const note of [...losses, ...notesOn(options.envoy)]) step(note);
   await writeFile(paths.config, text, { mode: 0o600 });
   parts.defer(envoy.kill);
   await envoy.start();

@@ -1,6 +1,7 @@
 import { canonicalAudience } from "../access/audience.ts";
 import { envoyConfigNames, isEnvoyConfigName, type EnvoyConfigName } from "../envoy/configs.ts";
 import { urlOf } from "../envoy/values.ts";
+import { formatAddress, isLoopback, type TcpAddress } from "../system/address.ts";
 import { UsageError } from "../system/errors.ts";
 import { envoySettings } from "./envoy-table.ts";
 import { firstPositional, parseSettings, refused, type Setting, type Values } from "./table.ts";
@@ -101,8 +102,27 @@ function withAudience(options: EnvoyFlags): EnvoyFlags {
   return { ...options, audience: canonicalAudience(urlOf(service)) };
 }
 
+/** What a person should know about flags that are right, but may not be meant. */
+export function notesOn(flags: EnvoyFlags): readonly string[] {
+  const { listen, admin } = flags;
+  return [
+    noteTrafficTag(flags),
+    noteExposure("--listen", listen, "use the service"),
+    noteExposure("--admin", admin, "read Envoy's configuration and stop it"),
+  ].filter((note) => note !== undefined);
+}
+
+function noteExposure(
+  flag: string,
+  address: TcpAddress | "none" | undefined,
+  power: string,
+): string | undefined {
+  if (address === undefined || address === "none" || isLoopback(address.host)) return undefined;
+  return `${flag} ${formatAddress(address)} is not a loopback address: anyone who can reach it can ${power}`;
+}
+
 /** Says that the audience lacks the traffic tag of the service's URL; undefined if it has none. */
-export function noteTrafficTag({ service, audience }: EnvoyFlags): string | undefined {
+function noteTrafficTag({ service, audience }: EnvoyFlags): string | undefined {
   if (service === undefined || audience !== canonicalAudience(urlOf(service))) return undefined;
   if (audience === urlOf(service)) return undefined;
   return `the audience is ${audience}: Cloud Run accepts tokens for the service's own URL, without the traffic tag`;

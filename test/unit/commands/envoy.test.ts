@@ -50,6 +50,19 @@ describe("envoyCommand", () => {
     );
   });
 
+  it("says on standard error who can reach an address that is not loopback", async () => {
+    const service = "--service-url=https://svc-abc123-ew.a.run.app";
+    const exposed = ["--listen=0.0.0.0:9090", "--admin=192.0.2.1:9901"];
+    const { stderr } = await run(["gateway", service, ...exposed]);
+    expect(stderr.split("\n")).toEqual([
+      "--listen 0.0.0.0:9090 is not a loopback address: anyone who can reach it can use the service",
+      expect.stringMatching(/^--admin 192\.0\.2\.1:9901 is not a loopback address: .* stop it$/),
+      "",
+    ]);
+    const loopback = ["--listen=[::1]:9090", "--admin=localhost:9901"];
+    expect((await run(["gateway", service, ...loopback])).stderr).toBe("");
+  });
+
   it("follows the certificates if their folder has the files for it, or if told", async () => {
     const folder = await mkdtemp(join(tmpdir(), "envoy-"));
     const argv = ["tunnel-server", `--cert-dir=${folder}`];
