@@ -6,6 +6,7 @@ import {
   accountOf,
   issueServer,
   startSharedServer,
+  uriOf,
   type SharedServer,
 } from "../support/shared-server.ts";
 
@@ -50,6 +51,29 @@ describe("Envoys that share an auth server over TLS", () => {
     expect(await server.metric(series)).toBe(before + 3);
     const stats = `http://127.0.0.1:${other.envoy.adminPort}/stats?filter=ext_authz.denied`;
     expect(await (await fetch(stats)).text()).toContain("ext_authz.denied: 3");
+  });
+
+  it("get no pushed token under such a name, and are counted", async () => {
+    const before = server.google.cloudRun.requests.length;
+    await using other = await server.startEnvoy("other", { config: "gateway-push" });
+    expect((await fetch(other.url)).status).toBe(503);
+    expect(await server.metric('pushes_total{outcome="caller_not_allowed"}')).toBeGreaterThan(0);
+    expect(server.google.cloudRun.requests).toHaveLength(before);
+  });
+
+  it("get 403 if --allow-client does not name them, whatever the policy grants", async () => {
+    await using strict = await startSharedServer({
+      clients: NAMES,
+      flags: [`--allow-client=${uriOf("web")}`],
+    });
+    await using web = await strict.startEnvoy("web");
+    await using cart = await strict.startEnvoy("cart");
+    expect([await fetch(web.url), await fetch(cart.url)].map(({ status }) => status)).toEqual([
+      200, 403,
+    ]);
+    expect(await strict.metric('checks_total{protocol="http",outcome="caller_not_allowed"}')).toBe(
+      1,
+    );
   });
 
   it.each(["of another authority", "that has expired"])(

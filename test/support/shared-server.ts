@@ -28,6 +28,8 @@ export interface SharedServerOptions {
   readonly principals?: readonly string[];
   /** The Envoys that are trusted to name the workload. */
   readonly principalsFrom?: readonly string[];
+  /** Further flags of `serve`. */
+  readonly flags?: readonly string[];
 }
 
 /** An auth server over TLS with a policy, and a private service. */
@@ -52,6 +54,8 @@ export interface SharedEnvoyOptions {
   readonly trusted?: string;
   /** Whether it uses renewed certificates without a restart. */
   readonly follows?: boolean;
+  /** Its config; `gateway` by default. */
+  readonly config?: "gateway" | "gateway-push";
   /** Further flags of `envoy`. */
   readonly flags?: readonly string[];
   /** Changes the config before Envoy starts. */
@@ -110,7 +114,7 @@ export async function startSharedServer(options: SharedServerOptions): Promise<S
     policy: "policy.yaml",
   };
   const flags = Object.entries(files).map(([flag, name]) => `--${flag}=${join(folder, name)}`);
-  flags.push("--admin-listen=127.0.0.1:0");
+  flags.push("--admin-listen=127.0.0.1:0", ...(options.flags ?? []));
   flags.push(`--credentials=${await world.write(world.files.serviceAccount)}`);
   const server = parts.use(await startServer(flags, world.env));
   const { adminListen } = await server.event("listening");
@@ -163,7 +167,15 @@ async function startSharedEnvoy(
   name: string,
   options: SharedEnvoyOptions,
 ): Promise<SharedEnvoy> {
-  const { by = authority, from, trusted, follows = false, flags = [], edit } = options;
+  const {
+    by = authority,
+    from,
+    trusted,
+    follows = false,
+    config = "gateway",
+    flags = [],
+    edit,
+  } = options;
   await using parts = new AsyncDisposableStack();
   const { path: certDir } = parts.use(await makeTemporaryFolder());
   await replaceFiles(certDir, {
@@ -174,7 +186,7 @@ async function startSharedEnvoy(
   const port = server.address.split(":").at(-1);
   const envoy = parts.use(
     await startEnvoy(
-      "gateway",
+      config,
       [
         ...google.serviceFlags(API_HOST),
         "--listen=127.0.0.1:0",
