@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { lstat, mkdir, mkdtemp, open, readFile, rename, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { parseNames } from "../access/client-names.ts";
@@ -15,6 +15,7 @@ import {
 import { restoreCertificateAuthority, type CertificateAuthority } from "../envoy/certificates.ts";
 import { isHostname } from "../system/address.ts";
 import { StartError, systemReason, UsageError } from "../system/errors.ts";
+import { replaceFiles, writeNewFiles } from "../system/file-set.ts";
 import { parsePath } from "../settings/paths.ts";
 import { optional, parseSettings, toggle } from "../settings/table.ts";
 
@@ -109,10 +110,9 @@ async function create({
   sdsFor,
 }: CertsFlags): Promise<readonly PlacedFile[]> {
   const set = sdsFor === undefined ? await createSet(owners, keepCaKey) : [];
-  const files = placeIn(folder, [...set, ...followingFiles(resolve(sdsFor ?? folder))]);
-  await refuseExisting(files.map(({ path }) => path));
-  await writeAll(folder, files);
-  return files;
+  const files = [...set, ...followingFiles(resolve(sdsFor ?? folder))];
+  await writeNewFiles(folder, files);
+  return placeIn(folder, files);
 }
 
 async function renew(folder: string): Promise<readonly PlacedFile[]> {
@@ -120,25 +120,13 @@ async function renew(folder: string): Promise<readonly PlacedFile[]> {
   const [client, server] = [await readOwner(folder, "client"), await readOwner(folder, "server")];
   const files = await issuePairs(authority, { client, server });
   try {
-    await replaceAll(folder, files);
+    await replaceFiles(folder, files);
   } catch (cause) {
     if (cause instanceof StartError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new StartError(`not all renewed: run certs --renew again: ${reason}`, { cause });
   }
   return placeIn(folder, files);
-}
-
-/** Writes files elsewhere and renames them into their places. */
-async function replaceAll(folder: string, files: readonly CertificateFile[]): Promise<void> {
-  // On the same file system, and a new one each time: what a killed renewal leaves is not in the way.
-  const fresh = await mkdtemp(join(folder, ".renewal-"));
-  try {
-    await writeAll(fresh, placeIn(fresh, files));
-    for (const { name } of files) await rename(join(fresh, name), join(folder, name));
-  } finally {
-    await rm(fresh, { recursive: true, force: true });
-  }
 }
 
 async function readAuthority(folder: string): Promise<CertificateAuthority> {
@@ -172,36 +160,4 @@ async function readOwner(folder: string, usage: "client" | "server"): Promise<Ow
 
 function placeIn(folder: string, files: readonly CertificateFile[]): readonly PlacedFile[] {
   return files.map((file) => ({ ...file, path: join(folder, file.name) }));
-}
-
-async function refuseExisting(paths: readonly string[]): Promise<void> {
-  const found = await Promise.all(
-    paths.map(async (path) => {
-      // A dangling link counts as existing.
-      const exists = await lstat(path).then(
-        () => true,
-        () => false,
-      );
-      return exists ? [path] : [];
-    }),
-  );
-  const inTheWay = found.flat();
-  if (inTheWay.length > 0) {
-    throw new StartError(`nothing written, because these files exist: ${inTheWay.join(", ")}`);
-  }
-}
-
-async function writeAll(folder: string, files: readonly PlacedFile[]): Promise<void> {
-  const written: string[] = [];
-  try {
-    await mkdir(folder, { recursive: true });
-    for (const { path, text, mode } of files) {
-      await using file = await open(path, "wx", mode);
-      written.push(path);
-      await file.writeFile(text);
-    }
-  } catch (cause) {
-    await Promise.all(written.map((path) => rm(path, { force: true })));
-    throw new StartError(`nothing written: ${systemReason(cause)}`, { cause });
-  }
 }
