@@ -7,6 +7,7 @@ import type { Answer } from "./tls-target.ts";
 
 const CHANGES = 20;
 const CHANGE_EVERY_MS = 400;
+const MAX_CHANGE_MS = 10_000;
 const LOAD = { perSecond: 2000, seconds: 10 };
 
 /** A policy and what it gives the caller: a token of this account, or a refusal. */
@@ -44,7 +45,11 @@ export async function benchPolicyChanges(
     periods.push({ outcome: policy.outcome, fromMs: performance.now(), untilMs: Infinity });
     await write(`${policy.text}${"\n".repeat(index + 1)}`);
     server.signal("SIGHUP");
-    while (changesOf(server) === before) await setTimeout(1);
+    const untilMs = performance.now() + MAX_CHANGE_MS;
+    while (changesOf(server) === before) {
+      if (performance.now() > untilMs) throw new Error("a policy has not been used");
+      await setTimeout(1);
+    }
     if (last !== undefined) last.untilMs = performance.now();
   }
 

@@ -7,7 +7,7 @@ import type { CheckOutcome } from "../telemetry/request-metrics.ts";
 import type { TokenRequest } from "../tokens/account-tokens.ts";
 import type { IdToken } from "../tokens/id-token.ts";
 import type { Authorize } from "./authorize.ts";
-import type { TakeTurn } from "../system/fair-turns.ts";
+import type { FairTurns } from "../system/fair-turns.ts";
 
 /** A check request, whatever its protocol. */
 export interface Check extends CheckRequest, CallerIdentity {
@@ -29,7 +29,7 @@ export interface DecisionOptions {
   readonly secret?: Pick<CheckSecret, "matches"> | undefined;
   readonly authorize: Authorize;
   /** Undefined if callers are not told apart: requests then go on as they arrive. */
-  readonly takeTurn: TakeTurn | undefined;
+  readonly turns: FairTurns | undefined;
   /** Rejects with a MintError. */
   readonly token: (request: TokenRequest) => IdToken | Promise<IdToken>;
   /** Called for each check; `caller` is its entry in the policy, if there is one. */
@@ -47,14 +47,14 @@ export interface Denial extends CheckRequest, CallerIdentity {
 
 /** Creates the decision that every check goes through, over HTTP and gRPC alike. */
 export function createDecision(options: DecisionOptions): DecideCheck {
-  const { secret, authorize, takeTurn, token, checked, denied } = options;
+  const { secret, authorize, turns, token, checked, denied } = options;
 
   /** Runs the rest of a check, when it is the caller's turn. */
   function inTurn(
     { caller = "" }: Grant,
     rest: () => Decision | Promise<Decision>,
   ): Decision | Promise<Decision> {
-    const turn = takeTurn?.(caller);
+    const turn = turns?.take(caller);
     // No promise without a need: the answer leaves in the same turn of the event loop.
     return turn === undefined ? rest() : turn.then(rest);
   }
@@ -69,6 +69,9 @@ export function createDecision(options: DecisionOptions): DecideCheck {
       return decision;
     }
 
+    if (turns?.isFull(caller ?? "") === true) {
+      return finish("mint_unavailable", { failed: "mint_unavailable" });
+    }
     return inTurn(grant, () => {
       if ("refused" in grant) {
         const code = grant.refused;

@@ -2,7 +2,7 @@ import { createAudienceRule } from "../access/audience.ts";
 import { openCheckSecret, type CheckSecret } from "../access/check-secret.ts";
 import type { TlsFiles } from "../access/tls-files.ts";
 import { createAuthorize, type Authorize } from "../check/authorize.ts";
-import { createFairTurns, type TakeTurn } from "../system/fair-turns.ts";
+import { createFairTurns, type FairTurns } from "../system/fair-turns.ts";
 import { canonicalAccount } from "../credentials/impersonation.ts";
 import type { Config } from "../settings/serve.ts";
 import { logPolicyEvents, logSecretEvents, logTlsEvents } from "../telemetry/server-events.ts";
@@ -13,8 +13,8 @@ import type { ServerContext } from "./context.ts";
 export interface Access {
   readonly secret: CheckSecret | undefined;
   readonly authorize: Authorize;
-  /** Is fair to the callers that a policy tells apart. */
-  readonly takeTurn: TakeTurn | undefined;
+  /** Those of the callers that a policy tells apart. */
+  readonly turns: FairTurns | undefined;
   readonly tls: TlsFiles | undefined;
   /** Verifies the accounts of the first policy. */
   readonly start: () => void;
@@ -62,8 +62,8 @@ export async function openAccess(
     void policy?.reload();
   }
 
-  const takeTurn = policy === undefined ? undefined : createFairTurns();
-  return { secret, authorize, takeTurn, tls, start, reload };
+  const turns = policy === undefined ? undefined : createFairTurns();
+  return { secret, authorize, turns, tls, start, reload };
 }
 
 /** Opens the certificates for TLS, if there are any. Throws a StartError when they cannot be used. */

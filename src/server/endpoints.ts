@@ -20,7 +20,7 @@ import type { Tokens } from "./tokens.ts";
 export async function buildEndpoints(
   config: Config,
   { metrics, own, tokens }: Tokens,
-  { secret, authorize, takeTurn, tls }: Access,
+  { secret, authorize, turns, tls }: Access,
   draining: AbortSignal,
   context: ServerContext,
 ): Promise<{ readonly main: Endpoint; readonly admin: Endpoint }> {
@@ -31,7 +31,7 @@ export async function buildEndpoints(
     createDecision({
       secret,
       authorize,
-      takeTurn,
+      turns,
       token,
       checked: (outcome, durationMs, caller) =>
         metrics.checked(protocol, outcome, durationMs, caller),

@@ -1,11 +1,17 @@
-/**
- * Asks whether some work for a caller may go on. Undefined if it may immediately; otherwise a
- * promise that resolves in a later turn of the event loop. A caller's work keeps its order.
- */
-export type TakeTurn = (caller: string) => Promise<void> | undefined;
+export interface FairTurns {
+  /**
+   * Asks whether some work for a caller may go on. Undefined if it may immediately; otherwise a
+   * promise that resolves in a later turn of the event loop. A caller's work keeps its order.
+   */
+  readonly take: (caller: string) => Promise<void> | undefined;
+  /** Whether so much work for the caller waits that more should be refused. */
+  readonly isFull: (caller: string) => boolean;
+}
 
 /** Few enough for a turn of a millisecond at most, enough to spread the cost of a turn. */
 const MAX_PER_TURN = 8;
+/** A check that waits takes 12 kB with its HTTP/2 stream, so that these take 60 MB. */
+const MAX_WAITING = 5000;
 
 interface Caller {
   /** How much of its work has gone on in this turn. */
@@ -21,7 +27,7 @@ interface Caller {
  */
 export function createFairTurns(
   nextTurn: (begin: () => void) => void = (begin) => void setImmediate(begin),
-): TakeTurn {
+): FairTurns {
   /** Those that took part in this turn or wait for the next one. */
   const callers = new Map<string, Caller>();
 
@@ -42,12 +48,15 @@ export function createFairTurns(
     return caller;
   }
 
-  return (name) => {
-    const caller = callers.get(name) ?? enter(name);
-    if (caller.taken < MAX_PER_TURN) {
-      caller.taken += 1;
-      return undefined;
-    }
-    return new Promise((goOn) => caller.waiting.push(goOn));
+  return {
+    take: (name) => {
+      const caller = callers.get(name) ?? enter(name);
+      if (caller.taken < MAX_PER_TURN) {
+        caller.taken += 1;
+        return undefined;
+      }
+      return new Promise((goOn) => caller.waiting.push(goOn));
+    },
+    isFull: (name) => (callers.get(name)?.waiting.length ?? 0) >= MAX_WAITING,
   };
 }

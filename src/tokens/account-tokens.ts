@@ -2,6 +2,7 @@ import type { IdToken } from "./id-token.ts";
 import type { Mint } from "./mint-queue.ts";
 import type { Rotation } from "./rotation.ts";
 import type { TokenSource } from "./token-source.ts";
+import { createWaitingLimit } from "./waiting-limit.ts";
 
 /** The ways to mint of one credential. */
 export interface Minter {
@@ -53,6 +54,7 @@ export function createAccountTokens(
 ): AccountTokens {
   let minter = initial;
   const sources = new Map<string, TokenSource>();
+  const limitWaiting = createWaitingLimit();
   const all = () => [own, ...sources.values()];
 
   function sourceOf(account: string | undefined): TokenSource {
@@ -75,8 +77,10 @@ export function createAccountTokens(
   }
 
   return {
-    token: ({ account, audience, caller }) => sourceOf(account).token(audience, caller),
-    tokenToPush: ({ account, audience, caller }) => sourceOf(account).tokenToPush(audience, caller),
+    token: ({ account, audience, caller }) =>
+      limitWaiting(sourceOf(account).token(audience, caller), caller),
+    tokenToPush: ({ account, audience, caller }) =>
+      limitWaiting(sourceOf(account).tokenToPush(audience, caller), caller),
     size: () => all().reduce((size, source) => size + source.size(), 0),
     prepareKey: (next) => withAccounts(next, own.prepareKey(next.mint)),
     prepareAccount: (next) => withAccounts(next, own.prepareAccount(next.mint)),

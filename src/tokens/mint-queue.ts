@@ -82,7 +82,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
   const running = new WeakMap<Mint, Map<string, Slot<IdToken>>>();
   const open = new Set<AbortController>();
   const refusals = createRefusals<Mint>(clock);
-  const takeTurn = createFairTurns();
+  const turns = createFairTurns();
   let closed = false;
   const timeout = () => new MintError("mint_timeout", `no answer within ${mintTimeoutMs} ms`);
 
@@ -96,7 +96,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     running.set(mint, ofMint);
     const start = async () => {
       if (elapsedMs(startedAt, clock.now()) > mintTimeoutMs * MAX_WAIT) {
-        await takeTurn(caller);
+        await turns.take(caller);
         throw timeout();
       }
       return exchange(mint, audience, signal);
@@ -120,7 +120,7 @@ export function createMintQueue(options: MintQueueOptions): MintQueue {
     const { signal } = deadline;
     const abort = () => deadline.abort(timeout());
     // A flood that began in one moment would also end in one.
-    const expire = () => void (takeTurn(request.caller)?.then(abort) ?? abort());
+    const expire = () => void (turns.take(request.caller)?.then(abort) ?? abort());
     const cancel = clock.schedule(mintTimeoutMs, expire);
     open.add(deadline);
     try {

@@ -40,7 +40,7 @@ export async function buildTestApp(
   const app = await buildApp({
     check: {
       decide: createDecision({
-        takeTurn: undefined,
+        turns: undefined,
         ...access,
         checked: (outcome) => checks.push(outcome),
         denied: () => {},

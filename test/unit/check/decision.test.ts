@@ -19,7 +19,7 @@ function setUp(options: Partial<DecisionOptions> = {}) {
   const asked: unknown[] = [];
   const denials: unknown[] = [];
   const decide = createDecision({
-    takeTurn: undefined,
+    turns: undefined,
     authorize: createAudienceRule({ configured: [A], allowed: [], fromHost: false }),
     token: (request) => {
       asked.push(request);
@@ -92,18 +92,18 @@ it("a caller's denial names it for the audit, and no check secret", () => {
 });
 
 it("a check waits for its caller's turn before it asks for a token, and before its answer", async () => {
-  const turns: PromiseWithResolvers<void>[] = [];
-  const takeTurn = (caller: string) => {
+  const taken: PromiseWithResolvers<void>[] = [];
+  const take = (caller: string) => {
     expect(caller).toBe("web");
     const turn = Promise.withResolvers<void>();
-    turns.push(turn);
+    taken.push(turn);
     return turn.promise;
   };
   const authorize = () => ({ audience: A, caller: "web" });
   const mint = Promise.withResolvers<typeof token>();
   const asked: string[] = [];
   const { decide, outcomes } = setUp({
-    takeTurn,
+    turns: { take, isFull: () => false },
     authorize,
     token: ({ audience }) => {
       asked.push(audience);
@@ -112,13 +112,22 @@ it("a check waits for its caller's turn before it asks for a token, and before i
   });
   const decision = decide(bare);
   expect(asked).toEqual([]);
-  turns[0]?.resolve();
+  taken[0]?.resolve();
   await expect.poll(() => asked).toEqual([A]);
   mint.resolve(token);
-  await expect.poll(() => turns).toHaveLength(2);
+  await expect.poll(() => taken).toHaveLength(2);
   expect(outcomes).toEqual([]);
-  turns[1]?.resolve();
+  taken[1]?.resolve();
   expect(await decision).toEqual({ token });
+});
+
+it("a check is refused immediately if too many of its caller wait for their turn", () => {
+  const grant = { audience: A, caller: "web" };
+  const turns = { take: () => undefined, isFull: (caller: string) => caller === "web" };
+  const { decide, outcomes, asked } = setUp({ turns, authorize: () => grant });
+  expect(decide(bare)).toEqual({ failed: "mint_unavailable" });
+  expect(outcomes).toEqual(["mint_unavailable"]);
+  expect(asked).toEqual([]);
 });
 
 it("a denial waits for its caller's turn; callers without an entry take turns as one", async () => {
@@ -126,9 +135,12 @@ it("a denial waits for its caller's turn; callers without an entry take turns as
   const callers: string[] = [];
   const { decide, denials } = setUp({
     authorize: () => ({ refused: "caller_not_allowed" }),
-    takeTurn: (caller) => {
-      callers.push(caller);
-      return turn.promise;
+    turns: {
+      take: (caller) => {
+        callers.push(caller);
+        return turn.promise;
+      },
+      isFull: () => false,
     },
   });
   const decision = decide(bare);

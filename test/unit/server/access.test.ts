@@ -13,12 +13,12 @@ const request = { client: [], principal: undefined, named: undefined, host: unde
 it("Without a policy the audiences decide, for every caller.", async () => {
   await using starting = new AsyncDisposableStack();
   const config = parseConfig(["--audience=https://a.run.app"], {});
-  const { authorize, takeTurn } = await openAccess(config, parts, createContext(), starting);
+  const { authorize, turns } = await openAccess(config, parts, createContext(), starting);
   expect(authorize(request)).toMatchObject({ audience: "https://a.run.app" });
   expect(authorize({ ...request, named: "https://b.run.app" })).toEqual({
     refused: "audience_not_allowed",
   });
-  expect(takeTurn).toBeUndefined();
+  expect(turns).toBeUndefined();
 });
 
 it("With a policy its callers have each what it grants, and take turns.", async () => {
@@ -28,12 +28,12 @@ it("With a policy its callers have each what it grants, and take turns.", async 
   await writeFile(path, "callers: [{client: web.example.com, audiences: [web]}]");
   const files = ["--tls-cert=a.crt", "--tls-key=a.key", "--client-ca=ca.crt"];
   const config = parseConfig([...files, `--policy=${path}`], {});
-  const { authorize, takeTurn } = await openAccess(config, parts, createContext(), starting);
+  const { authorize, turns } = await openAccess(config, parts, createContext(), starting);
   const granted = authorize({ ...request, client: ["web.example.com"] });
   expect(granted).toMatchObject({ audience: "web", caller: "web.example.com" });
   expect(authorize(request)).toEqual({ refused: "caller_not_allowed" });
-  const turns = Array.from({ length: 1000 }, () => takeTurn?.("web.example.com"));
-  expect(turns.some((turn) => turn instanceof Promise)).toBe(true);
+  const taken = Array.from({ length: 1000 }, () => turns?.take("web.example.com"));
+  expect(taken.some((turn) => turn instanceof Promise)).toBe(true);
 });
 
 it("The check secret is read again by reload.", async () => {

@@ -6,14 +6,14 @@ const PER_TURN = 8;
 /** Turns that begin when the test says so. */
 function setUp() {
   const starts: (() => void)[] = [];
-  const takeTurn = createFairTurns((start) => void starts.push(start));
+  const turns = createFairTurns((start) => void starts.push(start));
   const order: string[] = [];
 
   /** Sends requests of a caller; returns how many go on immediately. */
   function flood(caller: string, count: number): number {
     let immediate = 0;
     for (let index = 0; index < count; index++) {
-      const turn = takeTurn(caller);
+      const turn = turns.take(caller);
       if (turn === undefined) immediate += 1;
       else void turn.then(() => order.push(`${caller} ${index}`));
     }
@@ -28,7 +28,7 @@ function setUp() {
     return order.length - before;
   }
 
-  return { starts, order, flood, nextTurn };
+  return { ...turns, starts, order, flood, nextTurn };
 }
 
 describe("a caller's requests", () => {
@@ -66,6 +66,17 @@ describe("a caller's requests", () => {
     expect(await nextTurn()).toBe(PER_TURN);
     expect(flood("web", PER_TURN)).toBe(PER_TURN);
   });
+});
+
+it("a caller of which 5,000 requests wait is full until fewer do; another is not", async () => {
+  const { isFull, flood, nextTurn } = setUp();
+  flood("flood", PER_TURN + 4999);
+  expect(isFull("flood")).toBe(false);
+  flood("flood", 1);
+  expect(isFull("flood")).toBe(true);
+  expect(isFull("web")).toBe(false);
+  await nextTurn();
+  expect(isFull("flood")).toBe(false);
 });
 
 it("turns are counted only while there are requests", async () => {

@@ -51,6 +51,17 @@ describe("createAccountTokens", () => {
     tokens.close();
   });
 
+  it("limits how many requests of a caller wait, for checks and pushes of any account", async () => {
+    const { tokens } = setUp();
+    for (let waiting = 0; waiting < 5000; waiting++) {
+      const request = { audience: A, caller: "web", account: waiting % 2 ? "web@p" : undefined };
+      void (waiting % 3 ? tokens.token(request) : tokens.tokenToPush(request));
+    }
+    const refused = { code: "mint_unavailable" };
+    await expect(tokens.token({ audience: A, caller: "web" })).rejects.toMatchObject(refused);
+    tokens.close();
+  });
+
   it("verifies an account by a mint that caches nothing", async () => {
     const { minted, tokens } = setUp();
     await tokens.verify("web@p", never);
