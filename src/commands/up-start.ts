@@ -7,6 +7,7 @@ import { needsAuthServer } from "../envoy/configs.ts";
 import { renderEnvoyConfig } from "../envoy/render.ts";
 import { secretFiles } from "../envoy/secret-files.ts";
 import { superviseEnvoy, type EnvoyEvents, type SupervisedEnvoy } from "../envoy/supervisor.ts";
+import { urlOf } from "../envoy/values.ts";
 import { configVersion } from "../envoy/versions.ts";
 import { startWatchdog } from "../envoy/watchdog.ts";
 import { findFreeAddress } from "../http/listen.ts";
@@ -21,6 +22,8 @@ import { makePrivateFolder } from "../system/private-folder.ts";
 
 /** Long enough for a service that Cloud Run has to start first. */
 const PROBE_TIMEOUT_MS = 30_000;
+/** After this long without an answer, a step says what is being waited for. */
+const SLOW_MS = 2000;
 
 export interface UpContext extends Omit<ServerContext, "envoy"> {
   /** Reports one line to the person who waits. */
@@ -150,11 +153,14 @@ function describeCredential(type: string, principal: string): string {
   return principal === "" ? `a credential (${type})` : `the credential of ${principal} (${type})`;
 }
 
-/** Mints and calls the service, unless --no-probe was given. Resolves with the account that it sees. */
+/**
+ * Mints and calls the service, unless --no-probe was given. Resolves with the account that the
+ * service sees.
+ */
 async function findAccount(
   { envoy, server: { audiences }, probe }: UpOptions,
   server: RunningServer,
-  { step, signal }: UpContext,
+  { clock, step, signal }: UpContext,
 ): Promise<string> {
   if (!probe) return server.credential.principal;
   const [audience = VERIFICATION_AUDIENCE] = audiences;
@@ -164,7 +170,11 @@ async function findAccount(
   const { service, connectTo, serviceCa } = envoy;
   if (service !== undefined) {
     const called = { service, connectTo, serviceCa, audience, timeoutMs: PROBE_TIMEOUT_MS };
-    step(describeFinding(await probeService(called, minted.value)));
+    const cancel = clock.schedule(SLOW_MS, () =>
+      step(`waiting for ${urlOf(service)}, of which an instance may be starting`),
+    );
+    const finding = await probeService(called, minted.value).finally(cancel);
+    step(describeFinding(finding));
   }
   return minted.value.email;
 }

@@ -151,12 +151,12 @@ it("up needs neither a credential nor the auth server for a public service", asy
   expect(up.ready).toBe(`ready: 127.0.0.1:${up.port} leads to ${API_AUDIENCE}`);
 });
 
-it("ends with code 0 when it is interrupted before it is ready, and leaves nothing behind", async () => {
+it("says what it waits for and, interrupted then, ends with code 0 and leaves nothing behind", async () => {
   // Accepts connections and says nothing.
   await using silent = createServer((socket) => socket.on("error", () => {}).resume());
   const port = await listenOnLoopback(silent);
   const flags = [...flagsOf(API_HOST), `--connect-to=127.0.0.1:${port}`];
-  await using up = await startUp("gateway", flags, { until: "ID token" });
+  await using up = await startUp("gateway", flags, { until: `waiting for ${API_AUDIENCE}` });
   up.signal("SIGINT");
   expect(await up.ended).toBe(0);
   expect(await up.leftovers()).toEqual([]);
