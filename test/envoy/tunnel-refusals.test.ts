@@ -8,12 +8,36 @@ import { makeTemporaryFolder } from "../support/temporary-folder.ts";
 import { startTunnel, type Tunnel, type TunnelOptions } from "../support/tunnel.ts";
 import { startUnresponsiveServer } from "../support/unresponsive-server.ts";
 
-const SHARED = { relay: true, clientFlags: ["--streams-per-tunnel=20"] } as const;
+const shared = (streams: number) =>
+  ({ relay: true, clientFlags: [`--streams-per-tunnel=${streams}`] }) as const;
+const BY_RELAY = { refused: "ECONNREFUSED", gone: "ETIMEDOUT" };
 const KINDS = [
   { kind: "a tunnel per connection", options: {}, refused: "UF", gone: "UF" },
-  { kind: "shared tunnels", options: SHARED, refused: "ECONNREFUSED", gone: "ETIMEDOUT" },
+  { kind: "one stream per tunnel", options: shared(1), ...BY_RELAY },
+  { kind: "shared tunnels", options: shared(20), ...BY_RELAY },
+] as const;
+/** Why Envoy gets no token by push. */
+const NO_PUSH = [
+  {
+    why: "for an audience that is not allowed",
+    editClient: (config: string) =>
+      config.replace("name: default", 'name: "https://unknown.example.com"'),
+  },
+  {
+    why: "from an auth server that is down",
+    editClient: (config: string) =>
+      config.replace(/(?<=cluster_name: authz\s[^]*?port_value: )\d+/, "1"),
+  },
+  { why: "from an auth server that refuses", hasSecret: true },
 ] as const;
 const isShared = (options: TunnelOptions) => options.relay === true;
+
+/** Makes the auth server demand a secret, which Envoy does not have. */
+async function checkSecretFlags(folder: string): Promise<readonly string[]> {
+  const file = join(folder, "check-secret");
+  await writeFile(file, "correct horse battery staple\n");
+  return [`--check-secret-file=${file}`];
+}
 
 /** Sends a line and resolves with what comes until the connection is closed; a reset is a close, too. */
 async function answerOn(port: number): Promise<string> {
@@ -46,10 +70,7 @@ describe.each(KINDS)(
 
     it("when the auth server refuses", async () => {
       await using folder = await makeTemporaryFolder();
-      const file = join(folder.path, "check-secret");
-      await writeFile(file, "correct horse battery staple\n");
-      // Envoy has no secret.
-      const serveFlags = [`--check-secret-file=${file}`];
+      const serveFlags = await checkSecretFlags(folder.path);
       await using tunnel = await startTunnel({ ...options, serveFlags });
       expect(await answerOn(tunnel.port)).toBe("");
       expect(await tunnel.tunnelClient.line("tunnel refused")).toContain("status=403");
@@ -57,11 +78,13 @@ describe.each(KINDS)(
       expect(tunnel.google.cloudRun.requests).toEqual([]);
     });
 
-    it("when there is no pushed token", async () => {
+    // Envoy waits for the first token for 15 s.
+    const waits = { timeout: 60_000 };
+    it.each(NO_PUSH)("when there is no pushed token $why", waits, async (reason) => {
+      await using folder = await makeTemporaryFolder();
+      const serveFlags = "hasSecret" in reason ? await checkSecretFlags(folder.path) : [];
       const client = "tunnel-client-push";
-      const editClient = (config: string) =>
-        config.replace("name: default", 'name: "https://unknown.example.com"');
-      await using tunnel = await startTunnel({ ...options, client, editClient });
+      await using tunnel = await startTunnel({ ...options, ...reason, client, serveFlags });
       expect(await answerOn(tunnel.port)).toBe("");
       await tunnel.tunnelClient.line("tunnel refused: ");
       if (isShared(options)) await tunnel.tunnelClient.line("connection refused: status=503");

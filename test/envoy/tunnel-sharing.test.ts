@@ -59,3 +59,35 @@ it.each([1, 20])(
     expect(tunnel.google.cloudRun.requests).toHaveLength(2);
   },
 );
+
+it("new connections get another tunnel when theirs is old, and the old ones go on", async () => {
+  await using pairs = await startTcpPairs();
+  await using tunnel = await startTunnel({
+    clientFlags: ["--streams-per-tunnel=20"],
+    relay: true,
+    targetPort: pairs.port,
+    editClient: (config) => config.replace("duration: 1600s", "duration: 1s"),
+  });
+  const { tunnelClient, google } = tunnel;
+  const replaced = async () => {
+    const stat = "cluster.mtls.upstream_cx_max_duration_reached";
+    const url = `http://127.0.0.1:${tunnelClient.adminPort}/stats?filter=${stat}`;
+    return Number(/: (\d+)/.exec(await (await fetch(url)).text())?.[1]);
+  };
+  const pair = await pairs.connect(tunnel.port);
+  const upload = receive(pair.server);
+  upload.read();
+  void sendPattern(pair.client, MEBIBYTE);
+  await upload.has(MEBIBYTE);
+  await expect.poll(replaced, { timeout: 10_000 }).toBe(1);
+  using next = await pairs.connect(tunnel.port);
+  expect(google.cloudRun.requests).toHaveLength(2);
+  expect(await MATRIX["server half-closes and reads on"](next, LARGE)).toBeUndefined();
+  void sendPattern(pair.client, LARGE, MEBIBYTE).then(() => pair.client.end());
+  await upload.over;
+  const received = { bytes: MEBIBYTE + LARGE, isCorrupt: false, ended: true, error: undefined };
+  expect(upload.received()).toEqual(received);
+  // The old tunnel ends with it.
+  pair[Symbol.dispose]();
+  await tunnel.tunnelServer.line("connection closed: ");
+});
