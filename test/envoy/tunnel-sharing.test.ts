@@ -7,6 +7,8 @@ import { MATRIX } from "../support/tunnel-matrix.ts";
 const MEBIBYTE = 1_048_576;
 /** More than a window. */
 const LARGE = 24 * MEBIBYTE;
+/** More than a client's Envoy takes for a slow server: two windows of 16 MiB. */
+const ON_ITS_WAY = 36 * MEBIBYTE;
 /** More than the windows on the way and the buffers of the system, one of which may grow to 32 MiB. */
 const UNREAD = 96 * MEBIBYTE;
 
@@ -47,6 +49,7 @@ it.each([1, 20])(
       clientFlags: [`--streams-per-tunnel=${streams}`],
       relay: true,
       targetPort: pairs.port,
+      editClient: (config) => config.replaceAll(/idle_timeout: [16]0s/g, "idle_timeout: 1s"),
     });
     const open = async () => {
       using pair = await pairs.connect(tunnel.port);
@@ -59,6 +62,24 @@ it.each([1, 20])(
     expect(tunnel.google.cloudRun.requests).toHaveLength(2);
   },
 );
+
+it("what a client has sent before its end arrives, though the server has ended its side and is slow", async () => {
+  await using pairs = await startTcpPairs();
+  await using tunnel = await startTunnel({
+    clientFlags: ["--streams-per-tunnel=1"],
+    relay: true,
+    targetPort: pairs.port,
+  });
+  using pair = await pairs.connect(tunnel.port);
+  const [up, down] = [receive(pair.server), receive(pair.client)];
+  down.read();
+  up.read(6_000_000);
+  pair.server.end();
+  await down.over;
+  void sendPattern(pair.client, ON_ITS_WAY).then(() => pair.client.end());
+  await up.over;
+  expect(up.received()).toMatchObject({ bytes: ON_ITS_WAY, ended: true, error: undefined });
+});
 
 it("new connections get another tunnel when theirs is old, and the old ones go on", async () => {
   await using pairs = await startTcpPairs();

@@ -78,7 +78,7 @@ async function soak(runs: number, minutes: number): Promise<number> {
     await using attempts = await startAttempts(client, streams);
     for (const attempt of attempts.all) {
       const { done, faults } = await repeat(attempt, runs, () => performance.now() < endMs);
-      const bystander = await attempts.bystander();
+      const bystander = attempt.name === END_OF_REQUEST ? undefined : await attempts.bystander();
       if (bystander !== undefined) faults.push(`bystander: ${bystander}`);
       lost += faults.length;
       missing += runs - done;
