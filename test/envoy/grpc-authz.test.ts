@@ -151,7 +151,7 @@ describe("a restart of the auth server", () => {
 
   it("by SIGTERM loses no request", async () => {
     expect(await restart("SIGTERM")).toEqual({ ok: expect.any(Number) });
-  });
+  }, 60_000);
 
   it("by SIGKILL loses none but those whose answer had begun, which Envoy cannot retry", async () => {
     const { ok = 0, 503: lost = 0, ...others } = await restart("SIGKILL");
@@ -160,5 +160,5 @@ describe("a restart of the auth server", () => {
     // Node sends headers and message in one write and the trailers in the next, for all concurrent
     // calls together: a kill between the two can end every open call, one per worker.
     expect(lost).toBeLessThanOrEqual(WORKERS * RESTARTS);
-  });
+  }, 60_000);
 });
