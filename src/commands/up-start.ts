@@ -7,7 +7,7 @@ import { needsAuthServer } from "../envoy/configs.ts";
 import { renderEnvoyConfig } from "../envoy/render.ts";
 import { secretFiles } from "../envoy/secret-files.ts";
 import { superviseEnvoy, type EnvoyEvents, type SupervisedEnvoy } from "../envoy/supervisor.ts";
-import { urlOf } from "../envoy/values.ts";
+import { urlOf, type EnvoyOptions } from "../envoy/values.ts";
 import { configVersion } from "../envoy/versions.ts";
 import { startWatchdog } from "../envoy/watchdog.ts";
 import { findFreeAddress } from "../http/listen.ts";
@@ -53,13 +53,13 @@ export interface Up {
 export async function startUp(options: UpOptions, context: UpContext): Promise<Up> {
   const { env, clock, step, signal, parts } = context;
   const { certDir } = options.envoy;
-  if (certDir !== undefined) {
-    step(describeFinding(await probeCertificates(certDir, new Date(clock.now().wallMs))));
-  }
+  const today = new Date(clock.now().wallMs);
+  if (certDir !== undefined) step(describeFinding(await probeCertificates(certDir, today)));
   const binary = await findEnvoy({ named: options.binary, env, onProgress: step, signal });
   step(`Envoy ${binary.version}, ${binary.path}`);
   const listen = await findFreeAddress(options.envoy.listen);
-  const { paths, watchdog } = await makePlace(context);
+  const place = await makePlace(context);
+  const { paths, watchdog } = place;
   const { server, secret } = await copyCheckSecret(options.server, paths.checkSecret);
   const envoy = superviseEnvoy(
     {
@@ -78,17 +78,8 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<U
   const running = await startTokens(isolated, authz, { ...context, envoy });
   const account = running && (await findAccount(isolated, running, context));
   signal.throwIfAborted();
-  const admin = options.envoy.admin === "none" ? undefined : options.envoy.admin;
-  const { text, losses } = renderEnvoyConfig(options.name, {
-    ...options.envoy,
-    secretsDir: await followCertificates(certDir, paths.secrets),
-    listen,
-    authz,
-    admin: admin ?? { kind: "unix", path: paths.admin },
-    envoyVersion: configVersion(binary.version),
-  });
-  for (const note of [...losses, ...notesOn(options.envoy)]) step(note);
-  await writeFile(paths.config, text, { mode: 0o600 });
+  const envoyVersion = configVersion(binary.version);
+  for (const note of await writeConfig(options, { listen, authz, envoyVersion }, place)) step(note);
   parts.defer(envoy.kill);
   await envoy.start();
   return { envoy, server: running, listen, account };
@@ -108,6 +99,22 @@ async function makePlace({ parts, clock }: UpContext) {
     secrets: path,
   };
   return { paths, watchdog };
+}
+
+/** Writes Envoy's config and resolves with what a person should know about it. */
+async function writeConfig(
+  { name, envoy }: UpOptions,
+  chosen: Pick<EnvoyOptions, "listen" | "authz" | "envoyVersion">,
+  { paths }: Awaited<ReturnType<typeof makePlace>>,
+): Promise<readonly string[]> {
+  const { text, losses } = renderEnvoyConfig(name, {
+    ...envoy,
+    ...chosen,
+    secretsDir: await followCertificates(envoy.certDir, paths.secrets),
+    admin: envoy.admin === "none" ? { kind: "unix", path: paths.admin } : envoy.admin,
+  });
+  await writeFile(paths.config, text, { mode: 0o600 });
+  return [...losses, ...notesOn(envoy)];
 }
 
 /** Resolves with the folder of the files that make Envoy follow the certificates, if it has some. */
