@@ -20,7 +20,11 @@ export function mostOpenCalls(heapBytes = getHeapStatistics().heap_size_limit): 
  * Refuses calls beyond `most`, and each certificate's beyond half of that, with REFUSED_STREAM,
  * which says that they may safely be retried.
  */
-export function limitOpenCalls(answer: AnswerCall, most: number): AnswerCall {
+export function limitOpenCalls(
+  answer: AnswerCall,
+  most: number,
+  onRefused: () => void,
+): AnswerCall {
   const openBy = new Map<string, number>();
   let open = 0;
 
@@ -36,6 +40,7 @@ export function limitOpenCalls(answer: AnswerCall, most: number): AnswerCall {
     const caller = clientNames(stream.session?.socket).join(" ");
     const own = openBy.get(caller) ?? 0;
     if (open >= most || (caller !== "" && own >= most * SHARE_OF_CALLER)) {
+      onRefused();
       return stream.close(constants.NGHTTP2_REFUSED_STREAM);
     }
     count(caller, 1);

@@ -11,6 +11,8 @@ export interface GrpcOptions extends Pick<HealthOptions, "clock"> {
   /** Without it, only health is served, and no tokens. */
   readonly check: AuthorizationOptions | undefined;
   readonly health: Pick<HealthOptions, "isReady" | "draining">;
+  /** Called for each call beyond what the heap can hold. */
+  readonly onRefused: () => void;
   /** Called with an unexpected error; the client gets a bare INTERNAL. */
   readonly onFault: (error: unknown) => void;
 }
@@ -26,7 +28,7 @@ const GRPC_ONLY = {
 
 /** Creates the function that answers every gRPC call, of whatever service. */
 export function createGrpcService(options: GrpcOptions): AnswerCall {
-  const { check, health, clock, onFault } = options;
+  const { check, health, clock, onRefused, onFault } = options;
   const router = createConnectRouter({
     ...GRPC_ONLY,
     requestGate: rememberEnd,
@@ -39,5 +41,6 @@ export function createGrpcService(options: GrpcOptions): AnswerCall {
   return limitOpenCalls(
     (request, response) => answerCall(handlers.get(request.url), request, response, onFault),
     mostOpenCalls(),
+    onRefused,
   );
 }

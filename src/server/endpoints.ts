@@ -49,6 +49,7 @@ export async function buildEndpoints(
       clock: context.clock,
     },
     grpcCheck: { decide: decideOver("grpc"), tokenHeader },
+    grpcCallRefused: metrics.grpcCallRefused,
     secure: tls && { files: tls, onRefused: metrics.handshakeRefused },
   });
   return { main, admin: await buildHealthEndpoint(health, draining, context) };
@@ -59,14 +60,15 @@ function buildHealthEndpoint(
   health: HealthOptions,
   draining: AbortSignal,
   { clock, log }: Pick<ServerContext, "clock" | "log">,
-  { grpcCheck, ...rest }: TokenRoutes = {},
+  { grpcCheck, grpcCallRefused: onRefused = () => {}, ...rest }: TokenRoutes = {},
 ): Promise<Endpoint> {
   const onFault = (err: unknown) =>
     log.error({ event: "internal_error", err }, "a request failed unexpectedly");
   const isReady = () => describeReadiness(health).status === "ready";
   const loadGrpc = async () => {
     const { createGrpcService } = await import("../grpc/service.ts");
-    return createGrpcService({ check: grpcCheck, health: { isReady, draining }, clock, onFault });
+    const grpcHealth = { isReady, draining };
+    return createGrpcService({ check: grpcCheck, health: grpcHealth, clock, onRefused, onFault });
   };
   return buildEndpoint({ ...rest, health, loadGrpc, onFault, clock });
 }
@@ -91,6 +93,7 @@ export async function serveHealth(
 type TokenRoutes = Pick<AppOptions, "check" | "push"> & {
   readonly secure?: SecureOptions | undefined;
   readonly grpcCheck?: GrpcOptions["check"];
+  readonly grpcCallRefused?: GrpcOptions["onRefused"];
 };
 
 /** Logs each denial with its caller, audience and code. */

@@ -30,6 +30,8 @@ export interface RequestMetrics {
     durationMs: number,
     caller?: string,
   ) => void;
+  /** Called for each gRPC call beyond what the heap can hold. */
+  readonly grpcCallRefused: () => void;
   /** Called for each connection that ended in its TLS handshake. */
   readonly handshakeRefused: () => void;
   readonly pushed: (outcome: PushOutcome) => void;
@@ -42,6 +44,7 @@ export function createRequestMetrics(
 ): RequestMetrics {
   return {
     ...createCheckMetrics(registry),
+    ...createGrpcMetrics(registry),
     ...createPushMetrics(registry),
     ...createTlsMetrics(registry, tlsExpiresAtSeconds),
   };
@@ -82,6 +85,15 @@ function createCheckMetrics(registry: Registry): Pick<RequestMetrics, "checked">
       if (caller !== undefined) byCaller.inc({ caller, outcome });
     },
   };
+}
+
+function createGrpcMetrics(registry: Registry): Pick<RequestMetrics, "grpcCallRefused"> {
+  const refused = new Counter({
+    name: "idtoken_authz_grpc_calls_refused_total",
+    help: "gRPC calls refused because too many were open; they may be retried.",
+    registers: [registry],
+  });
+  return { grpcCallRefused: () => refused.inc() };
 }
 
 function createTlsMetrics(

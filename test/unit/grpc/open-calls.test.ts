@@ -11,7 +11,9 @@ import { listenOnLoopback } from "../../support/loopback.ts";
 async function setUp(most: number, names: readonly string[] = []) {
   const parts = new AsyncDisposableStack();
   const waiting: Http2ServerResponse[] = [];
-  const server = createServer(limitOpenCalls((_request, answer) => waiting.push(answer), most));
+  let refused = 0;
+  const hold = (_request: unknown, answer: Http2ServerResponse) => void waiting.push(answer);
+  const server = createServer(limitOpenCalls(hold, most, () => (refused += 1)));
   const left = [...names];
   server.prependListener("connection", (socket: TLSSocket) => {
     const subjectAltName = left.shift();
@@ -28,7 +30,13 @@ async function setUp(most: number, names: readonly string[] = []) {
     for (const answer of waiting.splice(0)) answer.end();
     await Promise.all(closed);
   }
-  return { server, open, finish, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  return {
+    server,
+    open,
+    finish,
+    refused: () => refused,
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
 }
 
 it("calls beyond the limit are refused until an open one ends", async () => {
@@ -36,6 +44,7 @@ it("calls beyond the limit are refused until an open one ends", async () => {
   const client = parts.open();
   const both = [client.request(CHECK_CALL), client.request(CHECK_CALL)];
   await expect(client.request(CHECK_CALL)).rejects.toThrow("NGHTTP2_REFUSED_STREAM");
+  expect(parts.refused()).toBe(1);
   await parts.finish();
   expect((await Promise.all(both)).map(({ status }) => status)).toEqual([200, 200]);
   const arrived = once(parts.server, "stream");

@@ -21,6 +21,7 @@ async function serve(check: GrpcOptions["check"]) {
     check,
     health: { isReady: () => true, draining: new AbortController().signal },
     clock: systemClock,
+    onRefused: () => {},
     onFault: (fault) => faults.push(fault),
   });
   const server = createServer(answer);

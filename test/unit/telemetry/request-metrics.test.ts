@@ -40,6 +40,12 @@ describe("the metrics of requests", () => {
     expect(await read('caller_checks_total{caller="spiffe://shop/web",outcome="ok"}')).toBe(1);
   });
 
+  it("count gRPC calls that were refused", async () => {
+    const { metrics, read } = setUp();
+    metrics.grpcCallRefused();
+    expect(await read("grpc_calls_refused_total")).toBe(1);
+  });
+
   it("have the certificate's expiry and count refused handshakes", async () => {
     const { metrics, read } = setUp();
     metrics.handshakeRefused();
