@@ -76,7 +76,7 @@ export async function startUp(options: UpOptions, context: UpContext): Promise<U
   const authz: Address = { kind: "unix", path: paths.authz };
   const isolated = { ...options, server };
   const running = await startTokens(isolated, authz, { ...context, envoy });
-  const account = running && (await findAccount(isolated, running, context));
+  const account = await findAccount(isolated, running, context);
   signal.throwIfAborted();
   const envoyVersion = configVersion(binary.version);
   for (const note of await writeConfig(options, { listen, authz, envoyVersion }, place)) step(note);
@@ -161,18 +161,18 @@ function describeCredential(type: string, principal: string): string {
 }
 
 /**
- * Mints and calls the service, unless --no-probe was given. Resolves with the account that the
- * service sees.
+ * Mints, if the config needs tokens, and calls the service, unless --no-probe was given. Resolves
+ * with the account that the service sees, if any.
  */
 async function findAccount(
   { envoy, server: { audiences }, probe }: UpOptions,
-  server: RunningServer,
+  server: RunningServer | undefined,
   { clock, step, signal }: UpContext,
-): Promise<string> {
-  if (!probe) return server.credential.principal;
+): Promise<string | undefined> {
+  if (!probe) return server?.credential.principal;
   const [audience = VERIFICATION_AUDIENCE] = audiences;
-  const minted = await probeMint(server, audience);
-  step(describeFinding(minted));
+  const minted = server && (await probeMint(server, audience));
+  if (minted !== undefined) step(describeFinding(minted));
   signal.throwIfAborted();
   const { service, connectTo, serviceCa } = envoy;
   if (service !== undefined) {
@@ -180,10 +180,10 @@ async function findAccount(
     const cancel = clock.schedule(SLOW_MS, () =>
       step(`waiting for ${urlOf(service)}, of which an instance may be starting`),
     );
-    const finding = await probeService(called, minted.value).finally(cancel);
+    const finding = await probeService(called, minted?.value).finally(cancel);
     step(describeFinding(finding));
   }
-  return minted.value.email;
+  return minted?.value.email;
 }
 
 function reportEvents({ log, step }: UpContext): EnvoyEvents {

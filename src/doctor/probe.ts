@@ -3,7 +3,7 @@ import { StartError } from "../system/errors.ts";
 import { checkCertificateFiles } from "./certificate-files.ts";
 import { CheckFailure, type Finding } from "./checklist.ts";
 import { describeMint, type Minted } from "./mint-check.ts";
-import { callService, type ServiceOptions } from "./service-check.ts";
+import { callPublicService, callService, type ServiceOptions } from "./service-check.ts";
 
 /** The token of a credential, for an audience. */
 export interface TokenGiver {
@@ -28,12 +28,17 @@ export async function probeMint(
   return orStartError(() => describeMint(() => token(audience), audience, credential.principal));
 }
 
-/** Calls the service once. Throws a StartError of one line, with what to do, if it is refused. */
+/**
+ * Calls the service once, with the token if there is one. Throws a StartError of one line, with what
+ * to do, if it is refused.
+ */
 export async function probeService(
   options: ServiceOptions,
-  minted: Minted,
+  minted: Minted | undefined,
 ): Promise<Finding<number>> {
-  return orStartError(() => callService(options, minted));
+  return orStartError(() =>
+    minted === undefined ? callPublicService(options) : callService(options, minted),
+  );
 }
 
 async function orStartError<T>(run: () => Promise<T>): Promise<T> {

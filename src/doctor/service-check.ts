@@ -58,6 +58,25 @@ export async function callService(
   }
 }
 
+/**
+ * Calls a service that allows unauthenticated callers once, without a token, and says what came of
+ * it. A refusal is a CheckFailure.
+ */
+export async function callPublicService(
+  options: Omit<ServiceOptions, "audience">,
+): Promise<Finding<number>> {
+  const { host } = options.service;
+  const status = await call(options, await readCa(options.serviceCa), {});
+  if (status === 401 || status === 403) {
+    throw new CheckFailure(
+      `https://${host} answered ${status}: it does not allow unauthenticated callers`,
+      "use a config with tokens, such as tunnel-client-push",
+      { status },
+    );
+  }
+  return { message: `https://${host} is reached: ${status} without a token`, value: status };
+}
+
 async function readCa(path: string | undefined): Promise<string | undefined> {
   if (path === undefined) return undefined;
   try {
@@ -79,7 +98,7 @@ function hasCertificate(pem: Buffer): boolean {
 }
 
 async function call(
-  { service, connectTo, timeoutMs }: ServiceOptions,
+  { service, connectTo, timeoutMs }: Omit<ServiceOptions, "audience">,
   ca: string | undefined,
   headers: Readonly<Record<string, string>>,
 ): Promise<number> {
@@ -151,7 +170,7 @@ function audienceRemedy(host: string, audience: string): string {
   const url = `https://${host}`;
   if (audience === url) {
     return (
-      `see "clock" above; if ${host} is not the service's own run.app host, give that one as --audience` +
+      `check this machine's clock, which doctor shows; if ${host} is not the service's own run.app host, give that one as --audience` +
       `${explainPlaceholders(host)}: ${gcloudForService(host, "describe", "--format='value(status.url)'")}`
     );
   }

@@ -15,6 +15,7 @@ import { startUp } from "../support/up.ts";
 
 const FORBIDDEN_HOST = "closed-abc123-ew.a.run.app";
 const FAILING_HOST = "failing-abc123-ew.a.run.app";
+const PUBLIC_HOST = "public-abc123-ew.a.run.app";
 
 const parts = new AsyncDisposableStack();
 let google: Google;
@@ -38,7 +39,12 @@ beforeAll(async () => {
   });
   google = parts.use(
     await startGoogle({
-      services: [service(API_HOST), service(FAILING_HOST), service(FORBIDDEN_HOST, [])],
+      services: [
+        service(API_HOST),
+        service(FAILING_HOST),
+        service(FORBIDDEN_HOST, []),
+        { ...service(PUBLIC_HOST), public: true },
+      ],
     }),
   );
 });
@@ -142,13 +148,20 @@ it("up with --no-probe neither mints nor calls the service before it is ready", 
   expect(google.cloudRun.requests).toHaveLength(before);
 });
 
-it("up needs neither a credential nor the auth server for a public service", async () => {
-  const service = google.serviceFlags(API_HOST);
+it("up needs neither a credential nor the auth server for a public service, and calls no other", async () => {
   await using certs = await makeTemporaryFolder();
   await runMain(["certs", join(certs.path, "certs")]);
-  const flags = [...service, `--cert-dir=${certs.path}/certs`, "--admin-listen=127.0.0.1:0"];
-  await using up = await startUp("tunnel-client-public", flags);
-  expect(up.ready).toBe(`ready: 127.0.0.1:${up.port} leads to ${API_AUDIENCE}`);
+  const flags = [`--cert-dir=${certs.path}/certs`, "--admin-listen=127.0.0.1:0"];
+  const ofPublic = [...google.serviceFlags(PUBLIC_HOST), ...flags];
+  await using up = await startUp("tunnel-client-public", ofPublic);
+  expect(up.ready).toBe(`ready: 127.0.0.1:${up.port} leads to https://${PUBLIC_HOST}`);
+  expect(await up.step("is reached")).toContain("200 without a token");
+  const ofPrivate = [...google.serviceFlags(API_HOST), ...flags, "--listen=127.0.0.1:0"];
+  const env = { ENVOY_BIN: envoy };
+  expect(await runMain(["up", "tunnel-client-public", ...ofPrivate], env)).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/answered 403: it does not allow .* → use a config with tokens/),
+  });
 });
 
 it("says what it waits for and, interrupted then, ends with code 0 and leaves nothing behind", async () => {

@@ -14,7 +14,7 @@ const HOST = "svc-abc123-ew.a.run.app";
 const ACCOUNT = "caller@project.iam.gserviceaccount.com";
 
 /** Probes a service that answers with a status; also the requests that it got. */
-async function probe(status: number) {
+async function probe(status: number, hasToken = true) {
   await using folder = await makeTemporaryFolder();
   const ca = await createCertificateAuthority("CA");
   const issued = await ca.issue({ commonName: HOST, dnsNames: [HOST], usage: "server", days: 1 });
@@ -36,7 +36,7 @@ async function probe(status: number) {
       audience: `https://${HOST}`,
       timeoutMs: 5000,
     },
-    { token: "the.id.token", email: ACCOUNT },
+    hasToken ? { token: "the.id.token", email: ACCOUNT } : undefined,
   );
   return { finding, seen };
 }
@@ -86,6 +86,11 @@ describe("the look at a tunnel's certificates before up starts", () => {
     }
     expect((await probing()).message).toContain("client.crt is for DNS:tunnel-client");
   });
+});
+
+it("without a token, the call finds a public service, and names a private one", async () => {
+  expect((await probe(404, false)).finding.message).toContain("is reached: 404 without a token");
+  await expect(probe(403, false)).rejects.toThrow(/does not allow unauthenticated callers → use/);
 });
 
 describe("the mint before up is ready", () => {

@@ -65,7 +65,8 @@ describe("judgeService", () => {
   it("says how to find the right audience when the URL is not it", () => {
     const answer = judge({ withToken: 401 }, { host: "a.example", audience: "https://a.example" });
     expect(answer.remedy).toBe(
-      'see "clock" above; if a.example is not the service\'s own run.app host, give that one as ' +
+      "check this machine's clock, which doctor shows; if a.example is not the service's own run.app " +
+        "host, give that one as " +
         "--audience (NAME and REGION: see gcloud run services list): " +
         "gcloud run services describe NAME --region REGION --format='value(status.url)'",
     );
