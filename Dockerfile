@@ -19,14 +19,14 @@ FROM docker.io/envoyproxy/envoy:distroless-v1.40.0 AS envoy
 
 # Envoy for any TCP server beside it. Mount ca.crt, server.crt and server.key on /certs, or mount a
 # folder with one of them each on /certs/ca, /certs/crt and /certs/key, to which symbolic links point.
-# PORT, TARGET and RELAY, if there is one, are read at start.
+# PORT, TARGET and, if there are any, RELAY and SESSION_TICKET_KEY are read at start.
 FROM envoy AS tunnel-server
 LABEL org.opencontainers.image.title="idtoken-authz tunnel server" \
       org.opencontainers.image.description="Envoy that takes mTLS tunnels out of POST streams and hands raw TCP on" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.base.name="docker.io/envoyproxy/envoy:distroless-v1.40.0"
 COPY --from=busybox /bin/busybox /bin/busybox
-COPY envoy/tunnel-server.yaml envoy/tunnel-server-relay.yaml /etc/envoy/
+COPY envoy/tunnel-server*.yaml /etc/envoy/
 COPY deploy/tunnel-server/certs /certs
 COPY --chmod=755 deploy/tunnel-server/start-tunnel-server /usr/local/bin/
 USER 65532:65532

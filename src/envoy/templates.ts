@@ -10,26 +10,41 @@ export interface EnvoyTemplate {
   readonly file: string;
   readonly name: EnvoyConfigName;
   readonly hasRelay: boolean;
+  /** Whether it follows renewed certificates. */
+  readonly isReloading: boolean;
 }
 
-/** Each config, and the tunnel server's again with a relay. */
+/** Each config, and the tunnel server's for its image: with a relay, with certificates it follows. */
 export const envoyTemplates: readonly EnvoyTemplate[] = [
-  ...envoyConfigNames.map((name) => ({ file: name, name, hasRelay: false })),
-  { file: "tunnel-server-relay", name: "tunnel-server", hasRelay: true },
+  ...envoyConfigNames.map((name) => ({ file: name, name, hasRelay: false, isReloading: false })),
+  tunnelServer({ hasRelay: true, isReloading: false }),
+  tunnelServer({ hasRelay: false, isReloading: true }),
+  tunnelServer({ hasRelay: true, isReloading: true }),
 ];
 
+function tunnelServer(has: Pick<EnvoyTemplate, "hasRelay" | "isReloading">): EnvoyTemplate {
+  const name = "tunnel-server";
+  return {
+    file: name + (has.hasRelay ? "-relay" : "") + (has.isReloading ? "-reload" : ""),
+    name,
+    ...has,
+  };
+}
+
 /** A config with `${NAME}` placeholders for envsubst, which are explained at its top. */
-export function renderEnvoyTemplate({ name, hasRelay }: EnvoyTemplate): string {
+export function renderEnvoyTemplate({ name, hasRelay, isReloading }: EnvoyTemplate): string {
   const { body } = composeConfig(name, {
     envoyVersion: newestEnvoyVersion,
     ...(hasRelay && { relay: ANY_ADDRESS }),
+    ...(isReloading && { secretsDir: "" }),
   });
   const placeholders = placeholdersOf(body);
   const serviceFlag = placeholders.has("SERVICE_HOST") ? " --service-url URL" : "";
-  const relayFlag = hasRelay ? " --relay HOST:PORT" : "";
+  const serverFlags =
+    (hasRelay ? " --relay HOST:PORT" : "") + (isReloading ? " --reload-certs" : "");
   const heading = `${CONFIGS[name].about}
 
-\`idtoken-authz envoy ${name}${serviceFlag}${relayFlag}\` prints this config with its values. To fill it in
+\`idtoken-authz envoy ${name}${serviceFlag}${serverFlags}\` prints this config with its values. To fill it in
 yourself, set these variables (the values are examples) and pipe this file through envsubst:
 
 ${exampleExports(name, placeholders)}
@@ -55,6 +70,8 @@ function exampleExports(name: EnvoyConfigName, placeholders: ReadonlySet<string>
     LISTEN_PORT: isGateway ? "9090" : "7777",
     PORT: "8080    # set by Cloud Run in the container",
     CERT_DIR: `/etc/tunnel/certs    # contains ca.crt, ${files}`,
+    SECRETS_DIR:
+      "/etc/tunnel/certs    # contains ca.sds.yaml and server.sds.yaml, which name the certificates",
     AUTHZ_CLUSTER_TYPE: "STATIC    # LOGICAL_DNS if the address is a name",
     AUTHZ_ADDRESS:
       "'{socket_address: {address: 127.0.0.1, port_value: 8080}}'    # or '{pipe: {path: /run/authz.sock}}'",

@@ -1,4 +1,5 @@
-import { chmod, cp, mkdir } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { chmod, cp, mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startEnvoy } from "../support/envoy-process.ts";
@@ -36,7 +37,7 @@ afterAll(async () => {
 });
 
 /** Starts a client's Envoy, and Cloud Run in front of the server's port. */
-async function startClient(containerPort: number, flags: readonly string[] = []) {
+async function startClient(containerPort: number, flags: readonly string[] = [], from = certs) {
   await using parts = new AsyncDisposableStack();
   const service = { host: HOST, audiences: [`https://${HOST}`], containerPort };
   const google = parts.use(
@@ -46,7 +47,7 @@ async function startClient(containerPort: number, flags: readonly string[] = [])
     await startEnvoy("tunnel-client-public", [
       ...google.serviceFlags(HOST),
       "--listen=127.0.0.1:0",
-      `--cert-dir=${certs}`,
+      `--cert-dir=${from}`,
       ...flags,
     ]),
   );
@@ -91,7 +92,61 @@ describe("the image of the tunnel server", () => {
     for (const banner of await Promise.all(banners)) expect(banner).toMatch(/^Congrats!/);
   });
 
+  it("uses certificates that are replaced in its folder, those of another CA, too", async () => {
+    const [port, mounted, next] = [
+      await findFreePort(),
+      join(folder.path, "a"),
+      join(folder.path, "b"),
+    ];
+    for (const each of [mounted, next]) await runOrThrow(["certs", each]);
+    // Those of certs name its own folder.
+    const sds = join(folder.path, "sds");
+    await runOrThrow(["certs", sds, "--sds-for=/certs"]);
+    for (const file of await readdir(sds)) await rename(join(sds, file), join(mounted, file));
+    for (const each of [mounted, next]) await chmod(join(each, FILES.key), 0o644);
+    const env = [`--env=PORT=${port}`, `--env=TARGET=localhost:${tcpService.port}`];
+    await using server = startContainer(
+      IMAGE,
+      [],
+      [...LOCKED, `--volume=${mounted}:/certs:ro`, ...env],
+    );
+    await server.line((line) => line.includes("starting workers"));
+    await using old = await startClient(port, [], mounted);
+    expect(await readBanner(old.port, { timeoutMs: 10_000 })).toMatch(/^Congrats!/);
+    await using renewed = await startClient(port, [], next);
+    for (const file of Object.values(FILES)) await rename(join(next, file), join(mounted, file));
+    const banner = () => readBanner(renewed.port, { timeoutMs: 10_000 }).catch(String);
+    await expect.poll(banner, { timeout: 20_000 }).toMatch(/^Congrats!/);
+  });
+
+  it("reads a key for session tickets from a folder of its own", async () => {
+    const key = join(folder.path, "ticket-key");
+    await mkdir(key);
+    const start = async (bytes: number) => {
+      await writeFile(join(key, "latest"), randomBytes(bytes));
+      const port = await findFreePort();
+      const env = {
+        PORT: port,
+        TARGET: `localhost:${tcpService.port}`,
+        SESSION_TICKET_KEY: "/ticket-key/latest",
+      };
+      const flags = Object.entries(env).map(([name, value]) => `--env=${name}=${value}`);
+      const mounts = [`--volume=${certs}:/certs:ro`, `--volume=${key}:/ticket-key:ro`];
+      return { port, server: startContainer(IMAGE, [], [...LOCKED, ...mounts, ...flags]) };
+    };
+    const { port, server } = await start(80);
+    await using _ = server;
+    await server.line((line) => line.includes("starting workers"));
+    await using tunnel = await startClient(port);
+    expect(await readBanner(tunnel.port, { timeoutMs: 10_000 })).toMatch(/^Congrats!/);
+    // Envoy accepts only 80 bytes.
+    const { server: refused } = await start(79);
+    await refused.line((line) => line.includes("session ticket"));
+    expect(await refused.ended).toBe(1);
+  });
+
   it.each([
+    ["SESSION_TICKET_KEY", "/nowhere"],
     ["TARGET", "no-port"],
     ["TARGET", "ho/st:7777"],
     ["TARGET", "host:65536"],

@@ -51,8 +51,12 @@ function without(node: unknown, ...keys: readonly string[]): unknown {
 
 describe("renderEnvoyConfig", () => {
   it.each(envoyTemplates)("$file is its file with the values filled in", (template) => {
-    const { name, hasRelay } = template;
-    const options = { ...OPTIONS, ...(hasRelay && { relay: tcp("127.0.0.1", 7778) }) };
+    const { name, hasRelay, isReloading } = template;
+    const options = {
+      ...OPTIONS,
+      ...(hasRelay && { relay: tcp("127.0.0.1", 7778) }),
+      ...(isReloading && { secretsDir: "/certs" }),
+    };
     const { text: config, losses } = renderEnvoyConfig(name, options);
     expect(losses).toEqual([]);
     expect(config).not.toMatch(/\$\{\w/);
@@ -86,6 +90,7 @@ function fill(json: string): string {
     SERVICE_PORT: 443,
     SERVICE_CA: "/ca.pem",
     CERT_DIR: "/certs",
+    SECRETS_DIR: "/certs",
     PORT: 8080,
     TARGET_CLUSTER_TYPE: "STATIC",
     TARGET_HOST: "127.0.0.1",
