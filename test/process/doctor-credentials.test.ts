@@ -52,7 +52,7 @@ describe("doctor", () => {
       METADATA_SERVER_DETECTION: "none",
     });
     expect(lines["file"]).toContain("--credentials or GOOGLE_APPLICATION_CREDENTIALS: not given;");
-    expect(lines["file"]).toContain("METADATA_SERVER_DETECTION is none;");
+    expect(lines["file"]).toContain("METADATA_SERVER_DETECTION is none)");
     expect(marks).toBe("✗------");
     expect(code).toBe(1);
   });
