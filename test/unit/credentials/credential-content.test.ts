@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseContent } from "../../../src/credentials/credential-content.ts";
 import { StartError } from "../../../src/system/errors.ts";
+import { PEM_KEY } from "../../support/pem-key.ts";
 
 const user = {
   type: "authorized_user",
@@ -52,11 +53,7 @@ describe("parseContent", () => {
       `'${JSON.stringify(user)}'`,
       "it has quotes around it: write the object itself",
     ],
-    [
-      "is a key in PEM",
-      "-----BEGIN PRIVATE KEY-----\nMII",
-      "it is a key alone: give the whole JSON file that Google wrote",
-    ],
+    ["is a key in PEM", PEM_KEY, "it is a key alone: give the whole JSON file that Google wrote"],
     [
       "is an OAuth client for programs",
       { installed: { client_id: "c", client_secret: "secret-of-the-client" } },

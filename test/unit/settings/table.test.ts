@@ -10,6 +10,7 @@ import {
   toggle,
 } from "../../../src/settings/table.ts";
 import { UsageError } from "../../../src/system/errors.ts";
+import { PEM_KEY_HEADER } from "../../support/pem-key.ts";
 
 function parseNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new Error("must be a number");
@@ -111,9 +112,7 @@ describe("parseSettings", () => {
   it("does not show a wrong value that may be a secret", () => {
     const shown = (value: string) => errorsOf([`--count=${value}`])[0];
     expect(shown('{"private_key": "x"}')).toBe("--count (value not shown): must be a number");
-    expect(shown("-----BEGIN PRIVATE KEY-----")).toBe(
-      "--count (value not shown): must be a number",
-    );
+    expect(shown(PEM_KEY_HEADER)).toBe("--count (value not shown): must be a number");
     expect(shown("a\nb")).toBe("--count (value not shown): must be a number");
     expect(shown("a".repeat(201))).toBe("--count (value not shown): must be a number");
   });
